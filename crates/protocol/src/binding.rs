@@ -1,0 +1,196 @@
+//! Binding: a challenge's id is an HMAC over what it says, so that no store is needed to know our own (core, section 5.1.3).
+
+use std::fmt;
+
+use base64_simd::{AsOut, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::Echo;
+
+/// Characters of an id: 32 bytes as base64url without padding.
+pub(crate) const ID_LEN: usize = 43;
+
+/// A binding secret of at least 32 bytes. Never shown, wiped on drop (C20).
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+/// A secret of fewer than 32 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a binding secret has at least 32 bytes, not {bytes}")]
+pub struct SecretTooShort {
+    /// How many it has.
+    pub bytes: usize,
+}
+
+impl Secret {
+    /// The fewest bytes.
+    pub const MIN_BYTES: usize = 32;
+
+    /// Keeps a secret.
+    ///
+    /// # Errors
+    /// [`SecretTooShort`].
+    pub fn new(bytes: Vec<u8>) -> Result<Self, SecretTooShort> {
+        if bytes.len() < Self::MIN_BYTES {
+            return Err(SecretTooShort { bytes: bytes.len() });
+        }
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+}
+
+/// The slots that an id binds, in order: `realm|method|intent|request|expires|digest|[header|]opaque`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Slots<'a> {
+    /// The realm.
+    pub realm: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The intent.
+    pub intent: &'a str,
+    /// The encoded request.
+    pub request: &'a str,
+    /// RFC 3339, or empty.
+    pub expires: &'a str,
+    /// Digest of the body, or empty.
+    pub digest: &'a str,
+    /// Present, with the header's name, only when it is not `Authorization`.
+    pub header: Option<&'a str>,
+    /// The encoded opaque data, or empty.
+    pub opaque: &'a str,
+}
+
+/// The challenge's id does not bind what the credential echoes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the challenge was not issued here, or was altered")]
+pub struct NotOurs;
+
+impl<'a> Slots<'a> {
+    /// What a credential echoes, as it was bound.
+    #[must_use]
+    pub fn of_echo(echo: &'a Echo<'_>) -> Self {
+        Self {
+            realm: &echo.realm,
+            method: &echo.method,
+            intent: &echo.intent,
+            request: &echo.request,
+            expires: echo.expires.as_deref().unwrap_or_default(),
+            digest: echo.digest.as_deref().unwrap_or_default(),
+            header: echo.header.bound(),
+            opaque: echo.opaque.as_deref().unwrap_or_default(),
+        }
+    }
+
+    fn has_separator(&self) -> bool {
+        [self.realm, self.method, self.intent, self.request, self.expires, self.digest, self.opaque]
+            .iter()
+            .any(|slot| slot.as_bytes().contains(&b'|'))
+    }
+}
+
+/// HMAC-SHA256 with its key worked in: two blocks of hashing that need not be repeated for every challenge.
+#[derive(Clone)]
+struct Key(Hmac<Sha256>);
+
+impl Key {
+    fn new(secret: &Secret) -> Self {
+        Self(Hmac::new_from_slice(&secret.0).expect("HMAC takes a key of any length"))
+    }
+
+    fn id(&self, slots: &Slots<'_>) -> [u8; ID_LEN] {
+        let mut mac = self.0.clone();
+        for slot in [slots.realm, slots.method, slots.intent, slots.request, slots.expires] {
+            mac.update(slot.as_bytes());
+            mac.update(b"|");
+        }
+        mac.update(slots.digest.as_bytes());
+        mac.update(b"|");
+        if let Some(header) = slots.header {
+            mac.update(header.as_bytes());
+            mac.update(b"|");
+        }
+        mac.update(slots.opaque.as_bytes());
+        encode(&mac.finalize().into_bytes().into())
+    }
+
+    /// The id that binds `prefix`, then these slots: for an offer that has its first slots joined already.
+    fn id_after(&self, prefix: &[u8], rest: &[&[u8]]) -> [u8; ID_LEN] {
+        let mut mac = self.0.clone();
+        mac.update(prefix);
+        for part in rest {
+            mac.update(part);
+        }
+        encode(&mac.finalize().into_bytes().into())
+    }
+}
+
+fn encode(tag: &[u8; 32]) -> [u8; ID_LEN] {
+    let mut id = [0; ID_LEN];
+    let _ = URL_SAFE_NO_PAD.encode(tag, id.as_mut_slice().as_out());
+    id
+}
+
+/// An id as text.
+pub(crate) fn id_str(id: &[u8; ID_LEN]) -> &str {
+    std::str::from_utf8(id).expect("base64url is ASCII")
+}
+
+/// Makes and checks ids with one secret, or two while the secret is being rotated.
+#[derive(Clone)]
+pub struct Binder {
+    current: Key,
+    previous: Option<Key>,
+}
+
+impl fmt::Debug for Binder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Binder").finish_non_exhaustive()
+    }
+}
+
+impl Binder {
+    /// Issues with `current`; recognises what `previous` issued, too.
+    #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a secret is handed over, so that no copy of it is left behind"
+    )]
+    pub fn new(current: Secret, previous: Option<Secret>) -> Self {
+        Self { current: Key::new(&current), previous: previous.as_ref().map(Key::new) }
+    }
+
+    /// The id that binds `slots`.
+    #[must_use]
+    pub fn id(&self, slots: &Slots<'_>) -> String {
+        id_str(&self.current.id(slots)).to_owned()
+    }
+
+    pub(crate) fn id_after(&self, prefix: &[u8], rest: &[&[u8]]) -> [u8; ID_LEN] {
+        self.current.id_after(prefix, rest)
+    }
+
+    /// Checks in constant time that the echoed id binds what is echoed with it (C6).
+    ///
+    /// # Errors
+    /// [`NotOurs`].
+    pub fn check(&self, echo: &Echo<'_>) -> Result<(), NotOurs> {
+        let slots = Slots::of_echo(echo);
+        // No slot that we bind has a separator in it; one that has would let two slots trade places.
+        if slots.has_separator() {
+            return Err(NotOurs);
+        }
+        let binds = |key: &Key| bool::from(key.id(&slots).ct_eq(echo.id.as_bytes()));
+        if binds(&self.current) || self.previous.as_ref().is_some_and(binds) { Ok(()) } else { Err(NotOurs) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! The buyer's flow: from an answer to a payment to the paid answer, paying at most once.
+//!
+//! One flow is one logical request. It pays once or never: after a credential exists, every further attempt sends that same
+//! credential, and when the seller will not take it the flow ends with what is known. It is not a policy: whether to pay
+//! is the driver's answer to [`Action::Choose`].
+
+use crate::ports::{PayError, Quote};
+use crate::{Challenge, CredentialHeader, FormatError, PaymentProof, Receipt};
+
+/// What the driver is to do next.
+#[derive(Debug)]
+pub enum Action {
+    /// Send the request, with this credential when there is one, and hand the answer back as [`Event::Answered`] or
+    /// [`Event::Unsent`]. Never follow a redirect with a credential.
+    Send {
+        /// Header name and value; the value is secret.
+        credential: Option<(CredentialHeader, String)>,
+        /// Wait this long first, in milliseconds.
+        after_ms: u64,
+    },
+    /// Pick an offer to pay, or none; answer with [`Event::Chosen`].
+    Choose(Vec<Challenge>),
+    /// Pay this challenge; answer with [`Event::Paid`].
+    Pay(Box<Challenge>),
+    /// Hand the last answer to the caller: done.
+    Finish(Finish),
+    /// Give up.
+    Fail(Box<FlowError>),
+}
+
+/// How a flow ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// The answer was not a 402, or not one with Payment challenges: nothing was paid.
+    Unpaid,
+    /// Paid and served.
+    Paid(Box<PaidCall>),
+}
+
+/// A paid call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaidCall {
+    /// The challenge's id.
+    pub challenge_id: String,
+    /// What was agreed to.
+    pub quote: Quote,
+    /// The seller's receipt, when it sent one that reads well.
+    pub receipt: Option<Receipt>,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// An answer arrived.
+    Answered(Answer<'a>),
+    /// No answer arrived: connection, time-out.
+    Unsent {
+        /// What went wrong, for people.
+        why: String,
+    },
+    /// The offer to pay and what it costs, or why none.
+    Chosen(Box<Result<(Challenge, Quote), Refusal>>),
+    /// The rail's answer.
+    Paid(Result<PaymentProof, PayError>),
+}
+
+/// The parts of an HTTP answer that matter here.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// The status.
+    pub status: u16,
+    /// Every `WWW-Authenticate` value.
+    pub www_authenticate: &'a [&'a [u8]],
+    /// The `Payment-Receipt` value.
+    pub receipt: Option<&'a str>,
+    /// The `Retry-After` value, in seconds.
+    pub retry_after_s: Option<u32>,
+    /// The body's problem, where it is one: its type's last segment, and its detail.
+    pub problem: Option<(&'a str, &'a str)>,
+}
+
+/// Why no offer is to be paid: the policy's or the wallet's word.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Refusal {
+    /// The stable code.
+    pub code: &'static str,
+    /// Why, for people: what was asked, and what would allow it.
+    pub why: String,
+}
+
+/// Why a flow gave up. Says whether money may have moved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlowError {
+    /// The request was not answered, and nothing was paid.
+    #[error("{why}")]
+    Transport {
+        /// What went wrong.
+        why: String,
+    },
+    /// No offer may be paid. Nothing was paid.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// A 402 whose challenges cannot be read. Nothing was paid.
+    #[error("the seller asks for a payment in a form that cannot be read: {why}")]
+    Unreadable {
+        /// What is wrong with them.
+        why: String,
+    },
+    /// The payment was not made.
+    #[error(transparent)]
+    NotPaid(PayError),
+    /// The credential was made and the seller did not serve the call.
+    #[error("the seller did not take the payment ({status}): {why}")]
+    NotServed {
+        /// The last status.
+        status: u16,
+        /// The seller's words, or ours.
+        why: String,
+        /// The challenge's id.
+        challenge_id: String,
+        /// What was agreed to; it may have been taken.
+        quote: Box<Quote>,
+    },
+    /// The credential was sent and no answer arrived: it may have been taken.
+    #[error("the payment was sent and the answer did not arrive: {why}")]
+    AnswerLost {
+        /// What went wrong.
+        why: String,
+        /// The challenge's id.
+        challenge_id: String,
+        /// What was agreed to; it may have been taken.
+        quote: Box<Quote>,
+    },
+    /// The credential cannot be written.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
+impl FlowError {
+    /// The stable code of the failure, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Transport { .. } => "transport_failed",
+            Self::Refused(refusal) => refusal.code,
+            Self::Unreadable { .. } => "unreadable_challenge",
+            Self::NotPaid(error) => error.code(),
+            Self::NotServed { .. } => "payment_not_accepted",
+            Self::AnswerLost { .. } => "answer_lost",
+            Self::Format(error) => error.code(),
+        }
+    }
+
+    /// Whether money may have moved although the flow failed.
+    #[must_use]
+    pub const fn may_have_paid(&self) -> bool {
+        matches!(
+            self,
+            Self::NotServed { .. } | Self::AnswerLost { .. } | Self::NotPaid(PayError::Unknown { .. })
+        )
+    }
+}
+
+/// Whether the request may be carried out twice without harm (RFC 9110, section 9.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// GET, HEAD, OPTIONS, PUT, DELETE, or a request with an `Idempotency-Key`.
+    Harmless,
+    /// Anything else: sent again only where the seller says that it has not been served.
+    Harmful,
+}
+
+/// The buyer's flow for one logical request.
+#[derive(Debug)]
+pub struct PayerFlow {
+    state: State,
+    repeat: Repeat,
+    resends_left: u8,
+}
+
+#[derive(Debug)]
+enum State {
+    Probing,
+    Choosing,
+    Paying { challenge: Box<Challenge>, quote: Box<Quote> },
+    Sent(Sent),
+    Done,
+}
+
+#[derive(Debug, Clone)]
+struct Sent {
+    header: CredentialHeader,
+    value: String,
+    challenge_id: String,
+    quote: Box<Quote>,
+}
+
+impl PayerFlow {
+    /// How often a credential is sent again after a lost answer or one that allows it.
+    pub const RESENDS: u8 = 4;
+    /// The longest wait before sending again, in milliseconds, whatever `Retry-After` says.
+    pub const MAX_WAIT_MS: u64 = 30_000;
+
+    /// A flow at its start.
+    #[must_use]
+    pub const fn new(repeat: Repeat) -> Self {
+        Self { state: State::Probing, repeat, resends_left: Self::RESENDS }
+    }
+
+    /// The first action: the request without a credential.
+    pub fn start(&mut self) -> Action {
+        self.state = State::Probing;
+        Action::Send { credential: None, after_ms: 0 }
+    }
+
+    /// What to do after `event`.
+    pub fn handle(&mut self, event: Event<'_>) -> Action {
+        match (std::mem::replace(&mut self.state, State::Done), event) {
+            (State::Probing, Event::Answered(answer)) => self.after_probe(answer),
+            (State::Probing, Event::Unsent { why }) => fail(FlowError::Transport { why }),
+            (State::Choosing, Event::Chosen(chosen)) => self.after_choice(*chosen),
+            (State::Paying { challenge, quote }, Event::Paid(result)) => {
+                self.after_pay(&challenge, quote, result)
+            }
+            (State::Sent(sent), Event::Answered(answer)) => self.after_answer(sent, answer),
+            (State::Sent(sent), Event::Unsent { why }) => self.after_loss(sent, why),
+            _ => fail(FlowError::Transport { why: "the payment flow was driven out of step".into() }),
+        }
+    }
+
+    fn after_probe(&mut self, answer: Answer<'_>) -> Action {
+        if answer.status != 402 {
+            return Action::Finish(Finish::Unpaid);
+        }
+        let parsed = Challenge::parse_all(answer.www_authenticate.iter().copied());
+        let why = parsed.iter().find_map(|result| result.as_ref().err().map(ToString::to_string));
+        let challenges: Vec<Challenge> = parsed.into_iter().flatten().collect();
+        match (challenges.is_empty(), why) {
+            (true, Some(why)) => fail(FlowError::Unreadable { why }),
+            // A 402 of another scheme is the caller's business.
+            (true, None) => Action::Finish(Finish::Unpaid),
+            (false, _) => {
+                self.state = State::Choosing;
+                Action::Choose(challenges)
+            }
+        }
+    }
+
+    fn after_choice(&mut self, chosen: Result<(Challenge, Quote), Refusal>) -> Action {
+        match chosen {
+            Ok((challenge, quote)) => {
+                let challenge = Box::new(challenge);
+                self.state = State::Paying { challenge: challenge.clone(), quote: Box::new(quote) };
+                Action::Pay(challenge)
+            }
+            Err(refusal) => fail(FlowError::Refused(refusal)),
+        }
+    }
+
+    fn after_pay(
+        &mut self,
+        challenge: &Challenge,
+        quote: Box<Quote>,
+        result: Result<PaymentProof, PayError>,
+    ) -> Action {
+        let value = match result {
+            Ok(proof) => match challenge.answer(&proof) {
+                Ok(value) => value,
+                Err(error) => return fail(FlowError::Format(error)),
+            },
+            Err(error) => return fail(FlowError::NotPaid(error)),
+        };
+        let sent = Sent { header: challenge.header, value, challenge_id: challenge.id.clone(), quote };
+        self.send(sent, 0)
+    }
+
+    fn send(&mut self, sent: Sent, after_ms: u64) -> Action {
+        let credential = Some((sent.header, sent.value.clone()));
+        self.state = State::Sent(sent);
+        Action::Send { credential, after_ms }
+    }
+
+    fn after_answer(&mut self, sent: Sent, answer: Answer<'_>) -> Action {
+        match answer.status {
+            // Settling, being served, or a service of the seller's is down: the same credential may be sent again.
+            status if self.resends_left > 0 && self.sends_again_after(status) => {
+                self.resends_left -= 1;
+                let wait_ms = u64::from(answer.retry_after_s.unwrap_or(1)).saturating_mul(1000);
+                self.send(sent, wait_ms.min(Self::MAX_WAIT_MS))
+            }
+            // 402 again, or 403: the seller does not take it. A second payment is never made (DESIGN section 3).
+            402 | 403 | 409 | 503 => fail(FlowError::NotServed {
+                status: answer.status,
+                why: answer
+                    .problem
+                    .map_or_else(|| "no reason given".to_owned(), |(_, detail)| detail.to_owned()),
+                challenge_id: sent.challenge_id,
+                quote: sent.quote,
+            }),
+            _ => Action::Finish(Finish::Paid(Box::new(PaidCall {
+                challenge_id: sent.challenge_id,
+                quote: *sent.quote,
+                receipt: answer.receipt.and_then(|value| Receipt::parse(value).ok()),
+            }))),
+        }
+    }
+
+    /// A failed upstream leaves a credit at a good seller, so that the same credential is served without paying again.
+    const fn sends_again_after(&self, status: u16) -> bool {
+        match self.repeat {
+            Repeat::Harmless => matches!(status, 409 | 429 | 500 | 502 | 503 | 504),
+            Repeat::Harmful => matches!(status, 409 | 429 | 503),
+        }
+    }
+
+    fn after_loss(&mut self, sent: Sent, why: String) -> Action {
+        if self.resends_left == 0 {
+            return fail(FlowError::AnswerLost { why, challenge_id: sent.challenge_id, quote: sent.quote });
+        }
+        self.resends_left -= 1;
+        self.send(sent, 500)
+    }
+}
+
+fn fail(error: FlowError) -> Action {
+    Action::Fail(Box::new(error))
+}

@@ -1,0 +1,134 @@
+//! The buyer's half of a payment rail.
+
+use async_trait::async_trait;
+use farthing_money::{Amount, Money};
+
+use crate::{Challenge, MethodId, PaymentProof, UnixMs};
+
+/// Who pays the network's fee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeeBearer {
+    /// The payer.
+    Payer,
+    /// The seller sponsors it.
+    Seller,
+    /// There is none.
+    Nobody,
+}
+
+/// A part of the payment that goes to another recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Who receives it.
+    pub recipient: String,
+    /// How much of the payment.
+    pub amount: Amount,
+}
+
+/// What answering a challenge would cost and to whom it goes: what a policy decides on (C25). Costs no IO.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quote {
+    /// The whole payment, all shares included. Zero for a proof of identity.
+    pub money: Money,
+    /// Who receives what is left after the shares.
+    pub recipient: String,
+    /// Parts that go elsewhere (TC10: shown to the payer).
+    pub shares: Vec<Share>,
+    /// CAIP-2 network that it is paid on, such as `eip155:4217`.
+    pub network: String,
+    /// The account that would pay.
+    pub payer: String,
+    /// Who pays the network's fee.
+    pub fee: FeeBearer,
+    /// How it would be paid, in the method's words: `pull`, `push`, `proof`.
+    pub mode: &'static str,
+}
+
+/// What limits a payment.
+#[derive(Debug, Clone)]
+pub struct PayContext {
+    /// The most that may be paid, fees aside. The rail refuses more, whatever a policy said before.
+    pub cap: Money,
+    /// The instant of the payment.
+    pub now: UnixMs,
+}
+
+/// Why a challenge is not one this rail will pay; another offer may be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Declined {
+    /// The stable code of the broken rule.
+    pub code: &'static str,
+    /// What is wrong, for people.
+    pub why: String,
+}
+
+/// Why a payment was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayError {
+    /// The challenge is not one this rail will pay. No money has moved.
+    #[error(transparent)]
+    Declined(#[from] Declined),
+    /// The account cannot pay. No money has moved.
+    #[error("{payer} has {available}, and the payment needs {required}")]
+    Insufficient {
+        /// The account.
+        payer: String,
+        /// What it has.
+        available: Money,
+        /// What is needed.
+        required: Money,
+    },
+    /// The payment was refused or could not be prepared. No money has moved.
+    #[error("{why}")]
+    Failed {
+        /// The stable code.
+        code: &'static str,
+        /// What went wrong, for people.
+        why: String,
+    },
+    /// The payment may have been made.
+    #[error("the payment was sent and its outcome is not known yet: {why}")]
+    Unknown {
+        /// What to look for: a transaction hash.
+        reference: String,
+        /// What went wrong, for people.
+        why: String,
+    },
+}
+
+impl PayError {
+    /// The stable code of the failure, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Declined(declined) => declined.code,
+            Self::Insufficient { .. } => "insufficient_funds",
+            Self::Failed { code, .. } => code,
+            Self::Unknown { .. } => "outcome_unknown",
+        }
+    }
+}
+
+/// The buyer's half of a rail: quotes and answers challenges of one Method.
+#[async_trait]
+pub trait Payer: Send + Sync {
+    /// The Method.
+    fn method(&self) -> &MethodId;
+
+    /// Ranges for an `Accept-Payment` header, such as `tempo/charge`.
+    fn accepts(&self) -> Vec<String>;
+
+    /// What answering `challenge` would cost. No IO.
+    ///
+    /// # Errors
+    /// [`Declined`] when this rail does not pay it: another intent, chain or mode, or terms that the drafts forbid.
+    fn quote(&self, challenge: &Challenge) -> Result<Quote, Declined>;
+
+    /// Makes the payment, or signs what lets the seller take it.
+    ///
+    /// # Errors
+    /// [`PayError`]; when in doubt [`PayError::Unknown`].
+    async fn pay(&self, challenge: &Challenge, context: PayContext) -> Result<PaymentProof, PayError>;
+}

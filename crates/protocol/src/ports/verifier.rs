@@ -1,0 +1,205 @@
+//! The seller's half of a payment rail.
+
+use async_trait::async_trait;
+use farthing_money::{Asset, Money};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{ClaimKey, Reservation};
+use crate::{Credential, EncodedJson, FormatError, Intent, MethodId, Problem, UnixMs};
+
+/// What one call costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Price {
+    /// How much, of which asset. Zero asks for a proof of identity only.
+    pub money: Money,
+    /// What is sold, for people. Never verified (C11).
+    pub description: Option<String>,
+    /// The merchant's own reference.
+    pub external_id: Option<String>,
+}
+
+/// Why a price cannot be offered on a rail.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OfferError {
+    /// The price is in an asset that this rail does not take.
+    #[error("this rail takes {takes}, not {given}")]
+    WrongAsset {
+        /// Code of the asset that the rail takes.
+        takes: String,
+        /// Code of the asset of the price.
+        given: String,
+    },
+    /// The price, the splits or another term cannot be asked for.
+    #[error("{why}")]
+    BadTerms {
+        /// The stable code of the broken rule.
+        code: &'static str,
+        /// What is wrong and what to do.
+        why: String,
+    },
+    /// The request cannot be written.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+}
+
+/// What is to be verified. The core has checked binding, expiry, scope and digest before.
+#[derive(Debug, Clone, Copy)]
+pub struct VerifyRequest<'a> {
+    /// The credential; its challenge is one that we issued.
+    pub credential: &'a Credential<'a>,
+    /// When the challenge expires.
+    pub expires: UnixMs,
+    /// The instant of the request.
+    pub now: UnixMs,
+}
+
+/// A payment that satisfies its challenge and has not been settled.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// What the money is, in every spelling that could be presented again.
+    pub keys: Vec<ClaimKey>,
+    /// Who pays, such as `did:pkh:eip155:4217:0x…`, where known.
+    pub payer: Option<String>,
+    /// What is paid.
+    pub paid: Money,
+    /// What settling will spend of a budget of ours (fee sponsorship), if anything.
+    pub reservation: Option<Reservation>,
+    /// What is needed to settle, and to learn the outcome after a crash.
+    pub plan: SettlementPlan,
+}
+
+/// What is needed to settle a payment, written to the journal before anything is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettlementPlan {
+    /// [`Verifier::rail`] of the rail that made it.
+    pub rail: String,
+    /// The rail's own data. May contain what authorises the payment: never logged.
+    pub data: Value,
+}
+
+/// A settled payment: what the Receipt will say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The method's reference: a transaction hash, a challenge id.
+    pub reference: String,
+    /// When it was settled.
+    #[serde(with = "unix_ms")]
+    pub at: UnixMs,
+    /// The merchant's reference, echoed.
+    pub external_id: Option<String>,
+    /// Further fields of the method's receipt.
+    pub extra: Map<String, Value>,
+}
+
+mod unix_ms {
+    //! [`UnixMs`] as a JSON number, for the journal.
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::UnixMs;
+
+    pub(super) fn serialize<S: Serializer>(at: &UnixMs, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(at.as_ms())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMs, D::Error> {
+        u64::deserialize(deserializer).map(UnixMs::from_ms)
+    }
+}
+
+/// Why a payment was not verified. Nothing has happened to the money.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// It does not satisfy the challenge; a fresh challenge helps.
+    #[error(transparent)]
+    Rejected(#[from] Problem),
+    /// The money was used before, or belongs to another challenge: 403, no challenge.
+    #[error("the payment was already used")]
+    Replayed,
+    /// A service that is needed to verify did not answer; the same credential may be sent again.
+    #[error("{detail}")]
+    Unavailable {
+        /// What did not answer, for the log.
+        detail: String,
+    },
+}
+
+/// Why a payment was not settled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettleError {
+    /// It has not happened and will not happen from this credential.
+    #[error(transparent)]
+    Rejected(#[from] Problem),
+    /// It may have happened. Never treated as failed, never as settled, until [`Verifier::resolve`] says.
+    #[error("{detail}")]
+    Unknown {
+        /// What went wrong, for the log.
+        detail: String,
+    },
+}
+
+/// What became of a payment whose outcome was unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution {
+    /// It happened.
+    Settled(Settled),
+    /// It did not happen and can no longer happen.
+    Failed {
+        /// Why, for the journal.
+        why: String,
+    },
+    /// Not known yet: ask again later.
+    Pending,
+}
+
+/// The seller's half of a rail: makes offers of one Method and Intent, verifies and settles what answers them.
+///
+/// Every check is made in [`verify`](Self::verify), before anything is broadcast.
+#[async_trait]
+pub trait Verifier: Send + Sync {
+    /// The Method.
+    fn method(&self) -> &MethodId;
+
+    /// The Intent.
+    fn intent(&self) -> &Intent;
+
+    /// A name that stays the same over restarts and is unique in a gateway, such as `tempo:4217`: journalled plans carry it.
+    fn rail(&self) -> &str;
+
+    /// The asset that prices are in.
+    fn asset(&self) -> &Asset;
+
+    /// The `request` of a challenge for `price`.
+    ///
+    /// # Errors
+    /// [`OfferError`] when the price cannot be asked for on this rail.
+    fn offer(&self, price: &Price) -> Result<EncodedJson, OfferError>;
+
+    /// What money the credential presents, in every spelling that its bytes alone tell. No IO and no check of validity:
+    /// used to recognise a credential that was claimed before. A subset of [`Verified::keys`].
+    ///
+    /// # Errors
+    /// The [`Problem`] of a payload that cannot be read.
+    fn keys(&self, credential: &Credential<'_>) -> Result<Vec<ClaimKey>, Problem>;
+
+    /// Checks that the credential pays what its challenge asks. No side effect on any money.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    async fn verify(&self, request: VerifyRequest<'_>) -> Result<Verified, VerifyError>;
+
+    /// Settles a claimed payment. Called again with the same plan it must not move money twice.
+    ///
+    /// # Errors
+    /// [`SettleError`]; when in doubt [`SettleError::Unknown`].
+    async fn settle(&self, plan: &SettlementPlan, now: UnixMs) -> Result<Settled, SettleError>;
+
+    /// Learns what became of a plan whose outcome is unknown (a crash, a time-out).
+    ///
+    /// # Errors
+    /// A sentence for the log when the rail's services do not answer; the outcome stays unknown.
+    async fn resolve(&self, plan: &SettlementPlan, now: UnixMs) -> Result<Resolution, String>;
+}

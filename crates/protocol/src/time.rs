@@ -1,0 +1,110 @@
+//! Instants as the wire writes them. Nothing here reads a clock.
+
+use std::fmt;
+
+use crate::ParseError;
+
+/// Milliseconds since the Unix epoch, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixMs(u64);
+
+impl UnixMs {
+    /// `ms` milliseconds after the epoch.
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since the epoch.
+    #[must_use]
+    pub const fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// `ms` later; stays at the last instant when it would not fit.
+    #[must_use]
+    pub const fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `self` until `later`; zero when `later` has passed.
+    #[must_use]
+    pub const fn until_ms(self, later: Self) -> u64 {
+        later.0.saturating_sub(self.0)
+    }
+
+    /// Reads an RFC 3339 date-time with any offset and any number of fractional digits (rounded down to milliseconds).
+    ///
+    /// # Errors
+    /// [`ParseError::BadTimestamp`] for any other text, and for instants before 1970.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        // RFC 3339 wants the date, the time and the offset all written out; jiff alone would take a little more.
+        let bytes = text.as_bytes();
+        let shaped = bytes.len() >= 20
+            && bytes.len() <= 64
+            && matches!(bytes.get(10), Some(b'T' | b't' | b' '))
+            && (matches!(bytes.last(), Some(b'Z' | b'z'))
+                || matches!(bytes.get(bytes.len() - 6), Some(b'+' | b'-')));
+        if !shaped {
+            return Err(ParseError::BadTimestamp);
+        }
+        let instant: jiff::Timestamp = text.parse().map_err(|_| ParseError::BadTimestamp)?;
+        u64::try_from(instant.as_millisecond()).map(Self).map_err(|_| ParseError::BadTimestamp)
+    }
+}
+
+impl UnixMs {
+    /// Room for the text of any instant: years beyond 9999 take more digits, up to nine.
+    pub(crate) const TEXT_LEN: usize = 32;
+
+    /// Writes the text of [`Display`](fmt::Display) into `buffer`. By hand, because every challenge has one.
+    pub(crate) fn write(self, buffer: &mut [u8; Self::TEXT_LEN]) -> &str {
+        let (year, month, day) = civil(self.0 / 86_400_000);
+        let ms = self.0 % 86_400_000;
+        let fields = [(ms % 1000, 3, b'Z'), (ms / 1000 % 60, 2, b'.'), (ms / 60_000 % 60, 2, b':')];
+        let rest = [(ms / 3_600_000, 2, b':'), (day, 2, b'T'), (month, 2, b'-'), (year, 4, b'-')];
+        let mut at = Self::TEXT_LEN;
+        // From the last field to the first: each is its digits and what stands after them.
+        for (mut value, digits, after) in fields.into_iter().chain(rest) {
+            at -= 1;
+            buffer[at] = after;
+            let mut written = 0;
+            while written < digits || value > 0 {
+                at -= 1;
+                buffer[at] = b'0' + u8::try_from(value % 10).expect("a digit");
+                value /= 10;
+                written += 1;
+            }
+        }
+        std::str::from_utf8(&buffer[at..]).expect("digits and separators are ASCII")
+    }
+}
+
+impl fmt::Display for UnixMs {
+    /// RFC 3339 in UTC with three fractional digits and `Z`: `2026-01-29T12:00:00.000Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.write(&mut [0; Self::TEXT_LEN]))
+    }
+}
+
+/// The Gregorian date `days` days after 1970-01-01: eras of 400 years, years that begin in March.
+const fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+    let year = era * 400 + year_of_era + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! What the tests need from npm, PyPI and Debian: found, or installed inside the repository and pinned by lock files.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Where the tools are; `None` for what this machine cannot have.
+#[derive(Debug, Default)]
+pub(crate) struct Tools {
+    /// Folder with `node_modules`, for the JavaScript peers.
+    pub(crate) js: Option<PathBuf>,
+    /// The Tempo-capable anvil binary.
+    pub(crate) anvil: Option<PathBuf>,
+    /// The Python of the virtual environment with pympp.
+    pub(crate) python: Option<PathBuf>,
+    /// What is missing, and which tests that skips.
+    pub(crate) missing: Vec<String>,
+}
+
+impl Tools {
+    /// Finds or installs everything.
+    pub(crate) fn install() -> Self {
+        let mut tools = Self::default();
+        tools.debian();
+        tools.npm();
+        tools.pypi();
+        tools
+    }
+
+    /// Environment variables that tell the tests where things are.
+    pub(crate) fn env(&self) -> Vec<(&'static str, &Path)> {
+        let pairs = [
+            ("FARTHING_INTEROP_JS", &self.js),
+            ("FARTHING_ANVIL", &self.anvil),
+            ("FARTHING_INTEROP_PYTHON", &self.python),
+        ];
+        pairs.into_iter().filter_map(|(name, path)| path.as_deref().map(|path| (name, path))).collect()
+    }
+
+    fn debian(&mut self) {
+        let wanted = [("node", "nodejs"), ("npm", "npm"), ("python3", "python3-venv"), ("c++", "g++")];
+        let packages: Vec<&str> =
+            wanted.iter().filter(|(bin, _)| !on_path(bin)).map(|(_, package)| *package).collect();
+        if packages.is_empty() {
+            return;
+        }
+        println!("installing from Debian: {}", packages.join(" "));
+        let installed = ran(Command::new("apt-get").arg("update"))
+            && ran(Command::new("apt-get")
+                .args(["install", "-y", "--no-install-recommends"])
+                .args(&packages));
+        if !installed {
+            self.missing.push(format!("Debian packages {} (not root, or no apt-get)", packages.join(", ")));
+        }
+    }
+
+    fn npm(&mut self) {
+        let folder = root().join("tests/interop/js");
+        let anvil = folder.join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
+        let stamp = folder.join("node_modules/.package-lock.json");
+        let fresh = is_newer(&stamp, &folder.join("package-lock.json"));
+        let mut ci = Command::new("npm");
+        ci.current_dir(&folder).args([
+            "ci",
+            "--legacy-peer-deps",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+        ]);
+        if on_path("npm") && (fresh || ran(&mut ci)) {
+            self.js = Some(folder);
+            if anvil.exists() {
+                self.anvil = Some(anvil);
+            } else {
+                self.missing.push("anvil (no binary for this platform): tests on a real Tempo chain".into());
+            }
+        } else {
+            self.missing.push("npm packages: mppx interop, the mppx differential test, and anvil".into());
+        }
+    }
+
+    fn pypi(&mut self) {
+        let requirements = root().join("tests/interop/py/requirements.txt");
+        let venv = root().join("target/venv");
+        let python = venv.join("bin/python");
+        let stamp = venv.join("installed");
+        let fresh = is_newer(&stamp, &requirements);
+        let created = fresh || ran(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "--require-hashes", "-r"]).arg(&requirements);
+        if created && (fresh || (ran(&mut pip) && std::fs::write(&stamp, "").is_ok())) {
+            self.python = Some(python);
+        } else {
+            self.missing.push("Python packages: pympp interop".into());
+        }
+    }
+}
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+fn on_path(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn ran(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+fn is_newer(stamp: &Path, than: &Path) -> bool {
+    let modified = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    matches!((modified(stamp), modified(than)), (Some(stamp), Some(than)) if stamp >= than)
+}

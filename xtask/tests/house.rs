@@ -1,0 +1,107 @@
+//! The house rules that a compiler does not check: which crate may import which, how lean the embeddable ones stay, and
+//! that no lock file names a download address.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+
+/// Every arrow that DESIGN allows, directly from crate to crate.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("farthing-money", &[]),
+    ("farthing-protocol", &["farthing-money"]),
+    ("farthing-ledger", &["farthing-money"]),
+    ("farthing-rails", &["farthing-money", "farthing-protocol"]),
+    ("farthing-store", &["farthing-ledger", "farthing-money", "farthing-protocol"]),
+    ("farthing-gate", &["farthing-money", "farthing-protocol"]),
+    ("farthing-client", &["farthing-money", "farthing-protocol"]),
+    ("farthing-sandbox", &[]),
+    (
+        "farthing-app",
+        &[
+            "farthing-client",
+            "farthing-gate",
+            "farthing-ledger",
+            "farthing-money",
+            "farthing-protocol",
+            "farthing-rails",
+            "farthing-sandbox",
+            "farthing-store",
+        ],
+    ),
+    ("farthing-peer", &[]),
+    ("xtask", &[]),
+];
+
+/// The crates that embedders build, and the most packages that each may pull in. ADR 0003 has the reasons.
+const LEAN: &[(&str, usize)] =
+    &[("farthing-money", 10), ("farthing-ledger", 30), ("farthing-protocol", 60), ("farthing-gate", 120), ("farthing-client", 190)];
+
+fn metadata() -> Metadata {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    MetadataCommand::new().manifest_path(manifest).other_options(["--locked".to_owned()]).exec().unwrap()
+}
+
+#[test]
+fn crates_import_only_what_the_design_allows() {
+    let allowed: BTreeMap<&str, BTreeSet<&str>> =
+        ARROWS.iter().map(|(name, arrows)| (*name, arrows.iter().copied().collect())).collect();
+    let metadata = metadata();
+    let members: BTreeSet<String> =
+        metadata.workspace_packages().iter().map(|p| p.name.to_string()).collect();
+    let known: BTreeSet<String> = allowed.keys().map(|name| (*name).to_owned()).collect();
+    assert_eq!(members, known, "a crate that ARROWS does not list, or lists and is gone");
+    for package in metadata.workspace_packages() {
+        let allowed = &allowed[package.name.as_str()];
+        let ours = |d: &&cargo_metadata::Dependency| {
+            members.contains(&d.name) && d.kind != DependencyKind::Development
+        };
+        for dependency in package.dependencies.iter().filter(ours) {
+            assert!(
+                allowed.contains(dependency.name.as_str()),
+                "{} imports {}, which ARCHITECTURE.md does not allow",
+                package.name,
+                dependency.name
+            );
+        }
+    }
+}
+
+#[test]
+fn embeddable_crates_stay_lean() {
+    let metadata = metadata();
+    let nodes: BTreeMap<&PackageId, Vec<&PackageId>> = metadata
+        .resolve
+        .as_ref()
+        .unwrap()
+        .nodes
+        .iter()
+        .map(|node| {
+            let normal =
+                node.deps.iter().filter(|dep| dep.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal));
+            (&node.id, normal.map(|dep| &dep.pkg).collect())
+        })
+        .collect();
+    for (name, most) in LEAN {
+        let start = metadata.workspace_packages().into_iter().find(|p| p.name == *name).unwrap();
+        let (mut seen, mut queue) = (BTreeSet::new(), vec![&start.id]);
+        while let Some(id) = queue.pop() {
+            if seen.insert(id) {
+                queue.extend(&nodes[id]);
+            }
+        }
+        println!("{name}: {} packages of at most {most}", seen.len());
+        assert!(seen.len() <= *most, "{name} pulls in {} packages, more than {most}", seen.len());
+    }
+}
+
+#[test]
+fn lock_files_name_no_download_address() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let npm = std::fs::read_to_string(root.join("tests/interop/js/package-lock.json")).unwrap();
+    assert!(!npm.contains("\"resolved\""), "package-lock.json names download addresses");
+    let pypi = std::fs::read_to_string(root.join("tests/interop/py/requirements.txt")).unwrap();
+    assert!(!pypi.contains("://"), "requirements.txt names a download address");
+    assert!(pypi.contains("--hash=sha256:"), "requirements.txt pins no hashes");
+}
