@@ -1,0 +1,25 @@
+//! Durable claims: the store that makes a payment usable exactly once and loses none (C21, C24).
+//!
+//! [`SqliteClaims`] keeps them in a file that one process owns; [`MemoryClaims`] is the reference model, for tests and
+//! examples; [`testkit`] is what every store has to pass. The contract is [`farthing_protocol::ports::ClaimStore`].
+//!
+//! It is not a ledger, and it decides nothing about payments: it takes one step at a time, durably, or says why not.
+//!
+//! ```no_run
+//! use farthing_store::SqliteClaims;
+//!
+//! # fn main() -> Result<(), farthing_store::OpenError> {
+//! let store = SqliteClaims::open("claims.db")?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod limits;
+mod memory;
+mod sqlite;
+pub mod testkit;
+mod transition;
+
+pub use limits::Limits;
+pub use memory::MemoryClaims;
+pub use sqlite::{OpenError, SqliteClaims};

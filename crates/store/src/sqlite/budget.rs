@@ -1,0 +1,127 @@
+//! Sliding windows of budgets, kept in memory beside their table: a claim costs the same however much the window holds.
+//!
+//! The table is the truth. A window is loaded when it is first needed and again after anything unusual (a rollback, a clock
+//! that went back, another window length), so nothing here has to be undone.
+
+use std::collections::{BTreeMap, HashMap};
+
+use farthing_money::Amount;
+use farthing_protocol::UnixMs;
+use farthing_protocol::ports::{ClaimId, Reservation};
+use rusqlite::{Connection, params};
+
+use super::row::{SqlError, ms};
+use super::sql;
+use crate::Limits;
+
+/// The budgets that were asked for since the last [`Budgets::clear`].
+#[derive(Debug, Default)]
+pub(super) struct Budgets {
+    windows: HashMap<String, Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    window_ms: u64,
+    as_of: UnixMs,
+    entries: BTreeMap<(i64, String), Amount>,
+    total: Amount,
+}
+
+impl Budgets {
+    /// The most budgets that are kept; more than any gateway has, and a bound.
+    const MAX: usize = 1024;
+
+    /// Forgets what is in memory.
+    pub(super) fn clear(&mut self) {
+        self.windows.clear();
+    }
+
+    /// Reserves within the budget, or says that it does not fit.
+    pub(super) fn reserve(
+        &mut self,
+        db: &Connection,
+        id: &ClaimId,
+        wanted: &Reservation,
+        now: UnixMs,
+    ) -> Result<bool, SqlError> {
+        let Some(window) = self.window(db, wanted, now)? else { return Ok(false) };
+        let Ok(total) = window.total.checked_add(wanted.amount) else { return Ok(false) };
+        if total > wanted.limit {
+            return Ok(false);
+        }
+        let until = ms(UnixMs::from_ms(now.plus_ms(wanted.window_ms).as_ms().min(Limits::LAST_MS)));
+        let amount = wanted.amount.base().to_string();
+        db.prepare_cached(sql::RESERVE)?.execute(params![wanted.budget, ms(now), id.0, amount, until])?;
+        window.entries.insert((ms(now), id.0.clone()), wanted.amount);
+        window.total = total;
+        Ok(true)
+    }
+
+    /// Gives back what `id` reserved.
+    pub(super) fn free(&mut self, db: &Connection, id: &ClaimId) -> Result<(), SqlError> {
+        let mut reserved_by = db.prepare_cached(sql::RESERVED_BY)?;
+        let mut rows = reserved_by.query([&id.0])?;
+        while let Some(row) = rows.next()? {
+            let (budget, at): (String, i64) = (row.get(0)?, row.get(1)?);
+            let Some(window) = self.windows.get_mut(&budget) else { continue };
+            if let Some(amount) = window.entries.remove(&(at, id.0.clone())) {
+                window.total = window.total.checked_sub(amount).unwrap_or(Amount::ZERO);
+            }
+        }
+        db.prepare_cached(sql::UNRESERVE)?.execute([&id.0])?;
+        Ok(())
+    }
+
+    /// The window as of `now`; `None` when what it holds does not fit 128 bits, which is over any budget.
+    fn window(
+        &mut self,
+        db: &Connection,
+        wanted: &Reservation,
+        now: UnixMs,
+    ) -> Result<Option<&mut Window>, SqlError> {
+        let fresh = |window: &Window| window.window_ms == wanted.window_ms && window.as_of <= now;
+        if !self.windows.get(&wanted.budget).is_some_and(fresh) {
+            if self.windows.len() >= Self::MAX {
+                self.windows.clear();
+            }
+            let Some(window) = Window::load(db, wanted, now)? else { return Ok(None) };
+            self.windows.insert(wanted.budget.clone(), window);
+        }
+        let Some(window) = self.windows.get_mut(&wanted.budget) else { return Ok(None) };
+        window.slide(now);
+        Ok(Some(window))
+    }
+}
+
+impl Window {
+    fn load(db: &Connection, wanted: &Reservation, now: UnixMs) -> Result<Option<Self>, SqlError> {
+        let mut entries = BTreeMap::new();
+        let mut statement = db.prepare_cached(sql::SPENT)?;
+        let mut rows = statement.query(params![wanted.budget, outside(now, wanted.window_ms)])?;
+        while let Some(row) = rows.next()? {
+            let (at, id, text): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let amount = Amount::from_base_str(&text)
+                .map_err(|error| SqlError::Corrupt { id: id.clone(), why: error.to_string() })?;
+            entries.insert((at, id), amount);
+        }
+        let Ok(total) = Amount::sum(entries.values().copied()) else { return Ok(None) };
+        Ok(Some(Self { window_ms: wanted.window_ms, as_of: now, entries, total }))
+    }
+
+    fn slide(&mut self, now: UnixMs) {
+        let last_outside = outside(now, self.window_ms);
+        while let Some(entry) = self.entries.first_entry() {
+            if entry.key().0 > last_outside {
+                break;
+            }
+            self.total = self.total.checked_sub(entry.remove()).unwrap_or(Amount::ZERO);
+        }
+        self.as_of = now;
+    }
+}
+
+/// The last instant that lies outside the window that ends now; -1 when there is none.
+fn outside(now: UnixMs, window_ms: u64) -> i64 {
+    now.as_ms().checked_sub(window_ms).map_or(-1, |at| ms(UnixMs::from_ms(at)))
+}
