@@ -1,0 +1,123 @@
+//! The gate's own answers: challenges, refusals, and the headers of a paid answer. HTTP is mapped here and nowhere else.
+
+use bytes::Bytes;
+use farthing_protocol::{Problem, Receipt};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
+
+use crate::credential::PAYMENT_RECEIPT;
+
+/// A whole answer of ours.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// An answer with this JSON problem as its body. Never stored: the next one may differ (C28).
+pub(crate) fn problem(status: StatusCode, json: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(json)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
+    answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    answer
+}
+
+/// A refusal without a challenge.
+pub(crate) fn refuse(what: &Problem, retry_after_s: Option<u32>) -> Answer {
+    let mut answer = problem(status(what.status()), what.to_json(None));
+    if let Some(seconds) = retry_after_s {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+/// A problem of HTTP's own, not of payments: RFC 9457 with a type of `about:blank`.
+pub(crate) fn plain(status: StatusCode, code: &str, detail: &str) -> Answer {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = serde_json::json!({
+        "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code,
+    });
+    problem(status, body.to_string())
+}
+
+/// The path is known and the method is not.
+pub(crate) fn method_not_allowed(allowed: &[Method]) -> Answer {
+    let mut answer =
+        plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method.");
+    let list: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    if let Ok(value) = HeaderValue::try_from(list.join(", ")) {
+        answer.headers_mut().insert(ALLOW, value);
+    }
+    answer
+}
+
+/// Nothing is served there.
+pub(crate) fn not_found() -> Answer {
+    plain(StatusCode::NOT_FOUND, "no_such_route", "Nothing is served at this path.")
+}
+
+/// The status with this number.
+pub(crate) fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Puts the receipt on a paid answer, and keeps it out of shared caches (C14, C28).
+pub(crate) fn attach_receipt(headers: &mut HeaderMap, receipt: &Receipt) {
+    match receipt.to_header_value().map(HeaderValue::try_from) {
+        Ok(Ok(value)) => drop(headers.insert(PAYMENT_RECEIPT, value)),
+        // The call was paid and is served; that its receipt cannot be written is our own loss.
+        _ => tracing::error!(reference = %receipt.reference, "a receipt cannot be written as a header"),
+    }
+    make_private(headers);
+}
+
+/// Makes an answer private: what an upstream says about shared caches was said about a free answer.
+fn make_private(headers: &mut HeaderMap) {
+    for name in ["surrogate-control", "cdn-cache-control", "cloudflare-cdn-cache-control"] {
+        headers.remove(HeaderName::from_static(name));
+    }
+    let given: Option<Vec<&str>> =
+        headers.get_all(CACHE_CONTROL).iter().map(|value| value.to_str().ok()).collect();
+    let given = given.unwrap_or_default().join(",");
+    let mut kept = vec!["private".to_owned()];
+    // A quoted argument may hold commas and is about single fields; `private` alone is stricter.
+    if !given.contains('"') {
+        let shared = |directive: &str| {
+            let name = directive.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+            matches!(name.as_str(), "" | "private" | "public" | "s-maxage" | "proxy-revalidate")
+        };
+        kept.extend(given.split(',').map(str::trim).filter(|d| !shared(d)).map(str::to_owned));
+    }
+    let value = HeaderValue::try_from(kept.join(", ")).unwrap_or(HeaderValue::from_static("private"));
+    headers.insert(CACHE_CONTROL, value);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// C28.
+    #[test]
+    fn paid_answers_become_private() {
+        for (given, expected) in [
+            (vec![], "private"),
+            (vec!["public, max-age=60"], "private, max-age=60"),
+            (vec!["max-age=60", "s-maxage=600"], "private, max-age=60"),
+            (vec!["no-store"], "private, no-store"),
+            (vec!["Private", "PUBLIC"], "private"),
+            (vec!["no-cache=\"set-cookie, x\", public"], "private"),
+            (vec![""], "private"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in given {
+                headers.append(CACHE_CONTROL, HeaderValue::from_static(value));
+            }
+            headers.insert("surrogate-control", HeaderValue::from_static("max-age=9"));
+            make_private(&mut headers);
+            assert_eq!(headers.get_all(CACHE_CONTROL).iter().collect::<Vec<_>>(), [expected]);
+            assert!(!headers.contains_key("surrogate-control"));
+        }
+    }
+}

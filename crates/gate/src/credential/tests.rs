@@ -1,0 +1,68 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+
+use super::{Found, scrub_response, take};
+
+fn headers(lines: &[(&'static str, &'static [u8])]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in lines {
+        map.append(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
+    }
+    map
+}
+
+/// C15, C19.
+#[test]
+fn credentials_are_found_and_taken_out() {
+    for (lines, found, left) in [
+        (vec![], "none", vec![]),
+        (vec![("authorization", &b"Bearer x"[..])], "none", vec!["Bearer x"]),
+        (vec![("authorization", b"Payments e30")], "none", vec!["Payments e30"]),
+        (vec![("authorization", b"Payment e30")], "one", vec![]),
+        (vec![("authorization", b"pAYMENT e30")], "one", vec![]),
+        (vec![("authorization", b"  Payment e30")], "one", vec![]),
+        (vec![("authorization", b"Payment")], "unreadable", vec![]),
+        (vec![("authorization", b"Payment \xff")], "unreadable", vec![]),
+        (vec![("authorization", b"Bearer x"), ("authorization", b"Payment e30")], "one", vec!["Bearer x"]),
+        (
+            vec![("authorization", b"Bearer x"), ("payment-authorization", b"Payment e30")],
+            "one",
+            vec!["Bearer x"],
+        ),
+        (vec![("authorization", b"Payment e30"), ("authorization", b"payment e30")], "several", vec![]),
+        (vec![("authorization", b"Payment e30,Payment e30")], "several", vec![]),
+        (
+            vec![("payment-authorization", b"Payment e30"), ("authorization", b"Payment e30")],
+            "several",
+            vec![],
+        ),
+    ] {
+        let mut map = headers(&lines);
+        let actual = match take(&mut map) {
+            Found::None => "none",
+            Found::One(_) => "one",
+            Found::Unreadable(_) => "unreadable",
+            Found::Several => "several",
+        };
+        assert_eq!(actual, found, "{lines:?}");
+        assert_eq!(map.get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), left, "{lines:?}");
+        assert!(!map.contains_key("payment-authorization"));
+    }
+}
+
+#[test]
+fn only_the_gate_speaks_of_payments() {
+    let mut map = headers(&[
+        ("payment-receipt", b"forged"),
+        ("payment-session-snapshot", b"forged"),
+        ("www-authenticate", b"Payment id=\"a\""),
+        ("www-authenticate", b"payment id=\"a\""),
+        ("www-authenticate", b"Basic realm=\"a\", Payment id=\"b\""),
+        ("www-authenticate", b"Basic realm=\"payments\""),
+        ("x-payment-hint", b"kept"),
+    ]);
+    scrub_response(&mut map);
+    assert_eq!(map.len(), 2, "{map:?}");
+    assert_eq!(map.get_all(WWW_AUTHENTICATE).iter().collect::<Vec<_>>(), ["Basic realm=\"payments\""]);
+}

@@ -1,0 +1,32 @@
+//! The seller's side: puts an HTTP service behind a `402 Payment Required` (C1) and serves what was paid for, exactly once.
+//!
+//! - [`Gate`] decides about one request; [`GateLayer`] wraps any tower service with it; [`proxy::Proxy`] is a service that
+//!   forwards to an upstream; [`server`] puts both behind a listener.
+//! - [`Gate::recover`] runs before serving, [`Gate::resolver`] beside it: no payment stays unresolved.
+//!
+//! It knows no chain and no database: rails arrive as [`farthing_protocol::ports::Verifier`], the store as
+//! [`farthing_protocol::ports::ClaimStore`], the time as [`farthing_protocol::ports::Clock`]. Credentials are never logged,
+//! and never reach the service behind it (C19).
+
+mod answer;
+mod body;
+mod builder;
+mod credential;
+mod delivery;
+mod drive;
+mod gate;
+mod layer;
+mod path;
+pub mod proxy;
+mod recover;
+mod route;
+pub mod server;
+
+pub use body::{BoxError, GateBody};
+pub use builder::{BuildError, GateBuilder, Unmatched};
+pub use delivery::{DeliveryBody, GateResponseBody, PaidBy};
+pub use gate::{Decision, Gate, Permit};
+pub use layer::{GateLayer, GateService};
+pub use path::{NormalPath, PathError};
+pub use recover::{Recovered, ResolverOptions};
+pub use route::{Access, BindBody, Match, Pattern, PatternError, Route, RouteError, RouteOffer, RouteTable};

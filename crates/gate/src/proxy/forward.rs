@@ -1,0 +1,307 @@
+//! One request to the upstream, and its answer.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_service::Service;
+
+use super::headers::{is_own, to_client, to_upstream};
+use super::stream::{ProxyBody, Upload, UploadBody, UploadFailure};
+use super::{ClientAddr, ProxyError, ProxyOptions};
+use crate::answer::{Answer, plain};
+use crate::body::BoxError;
+
+/// Forwards requests to one upstream. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Proxy {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    options: ProxyOptions,
+    scheme: Scheme,
+    authority: Authority,
+    base: String,
+    sender: Sender,
+}
+
+enum Sender {
+    Plain(Client<HttpConnector, UploadBody>),
+    Tls(Client<HttpsConnector<HttpConnector>, UploadBody>),
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    /// A proxy with these options.
+    ///
+    /// # Errors
+    /// [`ProxyError`]: the first option that is wrong.
+    pub fn new(options: ProxyOptions) -> Result<Self, ProxyError> {
+        let parts = options.upstream.clone().into_parts();
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+            return Err(ProxyError::BadUpstream);
+        };
+        let has_query = parts.path_and_query.as_ref().is_some_and(|path| path.query().is_some());
+        let web = scheme == Scheme::HTTP || scheme == Scheme::HTTPS;
+        if !web || has_query || authority.as_str().contains('@') || authority.host().is_empty() {
+            return Err(ProxyError::BadUpstream);
+        }
+        if let Some(injected) = options.inject.iter().find(|injected| is_own(&injected.name)) {
+            return Err(ProxyError::BadInjected { name: injected.name.clone() });
+        }
+        for (name, ms) in [
+            ("connect_timeout_ms", options.connect_timeout_ms),
+            ("head_timeout_ms", options.head_timeout_ms),
+            ("idle_timeout_ms", options.idle_timeout_ms),
+        ] {
+            if ms == 0 {
+                return Err(ProxyError::Zero { name });
+            }
+        }
+        let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
+        let base = path.trim_end_matches('/').to_owned();
+        let sender = Sender::new(&scheme, Duration::from_millis(options.connect_timeout_ms))?;
+        Ok(Self { inner: Arc::new(Inner { options, scheme, authority, base, sender }) })
+    }
+
+    /// What is refused whatever it costs, so that nobody pays for it: tunnels, upgrades to another protocol, traces, bodies
+    /// that are announced too large, and two hosts at once.
+    #[must_use]
+    pub fn refuses<B>(&self, request: &Request<B>) -> Option<Response<ProxyBody>> {
+        refusal(request, self.inner.options.max_request_body_bytes).map(|answer| answer.map(ProxyBody::own))
+    }
+
+    async fn forward<B>(self, request: Request<B>) -> Response<ProxyBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let options = &self.inner.options;
+        if let Some(answer) = self.refuses(&request) {
+            return answer;
+        }
+        let upload = Arc::new(Upload::default());
+        let Some(request) = self.inner.outgoing(request, &upload) else {
+            let detail = "The request's target is not a URL.";
+            return plain(StatusCode::BAD_REQUEST, "bad_target", detail).map(ProxyBody::own);
+        };
+        let head_timeout = Duration::from_millis(options.head_timeout_ms);
+        match self.inner.send(request, head_timeout, &upload).await {
+            Ok(response) => answer(response, Duration::from_millis(options.idle_timeout_ms)),
+            Err(answer) => answer.map(ProxyBody::own),
+        }
+    }
+}
+
+impl Sender {
+    fn new(scheme: &Scheme, connect_timeout: Duration) -> Result<Self, ProxyError> {
+        let mut http = HttpConnector::new();
+        http.set_connect_timeout(Some(connect_timeout));
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(Duration::from_secs(30));
+        if *scheme == Scheme::HTTP {
+            return Ok(Self::Plain(builder.build(http)));
+        }
+        // Named, because another crate in the program may bring another provider.
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let https = HttpsConnectorBuilder::new()
+            .with_provider_and_platform_verifier(provider)
+            .map_err(ProxyError::Tls)?
+            .https_only()
+            .enable_http1()
+            .wrap_connector(http);
+        Ok(Self::Tls(builder.build(https)))
+    }
+}
+
+impl Inner {
+    /// The request as the upstream gets it; none for a target that is not a URL.
+    fn outgoing<B>(&self, request: Request<B>, upload: &Arc<Upload>) -> Option<Request<UploadBody>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let client = parts.extensions.get::<ClientAddr>().copied();
+        // HTTP/2, and HTTP/1.1 in absolute form, name the host in the target; it wins (RFC 9112, section 3.2.2).
+        if let Some(host) = parts.uri.authority().and_then(|a| HeaderValue::from_str(host_of(a)).ok()) {
+            parts.headers.insert(HOST, host);
+        }
+        to_upstream(&mut parts.headers, &self.options, &self.authority, client);
+        let asked = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let uri = Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(format!("{}{asked}", self.base))
+            .build()
+            .ok()?;
+        let idle = Duration::from_millis(self.options.idle_timeout_ms);
+        let body = body.map_err(Into::into).boxed_unsync();
+        let body = UploadBody::new(body, self.options.max_request_body_bytes, idle, Arc::clone(upload));
+        let mut outgoing = Request::new(body);
+        *outgoing.method_mut() = parts.method;
+        *outgoing.uri_mut() = uri;
+        *outgoing.version_mut() = Version::HTTP_11;
+        *outgoing.headers_mut() = parts.headers;
+        Some(outgoing)
+    }
+
+    /// Sends it and waits for the answer's head; the wait begins again as long as the body is on its way.
+    async fn send(
+        &self,
+        request: Request<UploadBody>,
+        head_timeout: Duration,
+        upload: &Upload,
+    ) -> Result<Response<Incoming>, Box<Answer>> {
+        let mut sent = match &self.sender {
+            Sender::Plain(client) => client.request(request),
+            Sender::Tls(client) => client.request(request),
+        };
+        let mut frames = upload.frames();
+        loop {
+            match tokio::time::timeout(head_timeout, &mut sent).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(error)) => return Err(Box::new(failed(&error, upload))),
+                Err(_) if upload.frames() != frames => frames = upload.frames(),
+                Err(_) => {
+                    let detail = "The upstream did not answer in time.";
+                    return Err(Box::new(plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", detail)));
+                }
+            }
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for Proxy
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ProxyBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let proxy = self.clone();
+        Box::pin(async move { Ok(proxy.forward(request).await) })
+    }
+}
+
+/// The host and port of an authority, without a user.
+fn host_of(authority: &Authority) -> &str {
+    let text = authority.as_str();
+    text.rsplit_once('@').map_or(text, |(_, host)| host)
+}
+
+fn refusal<B>(request: &Request<B>, max_body_bytes: u64) -> Option<Answer> {
+    let headers = request.headers();
+    if request.method() == Method::CONNECT || request.method() == Method::TRACE {
+        let detail = "CONNECT and TRACE are not forwarded.";
+        return Some(plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_forwarded", detail));
+    }
+    // Other upgrades, such as h2c, may be ignored (RFC 9110, section 7.8); a WebSocket cannot work without.
+    let websocket = |value: &HeaderValue| {
+        value.as_bytes().to_ascii_lowercase().windows(9).any(|window| window == b"websocket")
+    };
+    if headers.get_all(UPGRADE).iter().any(websocket) {
+        let detail = "WebSockets are not forwarded.";
+        return Some(plain(StatusCode::NOT_IMPLEMENTED, "upgrade_not_forwarded", detail));
+    }
+    if headers.get_all(HOST).iter().count() > 1 {
+        return Some(plain(StatusCode::BAD_REQUEST, "several_hosts", "Send one Host header."));
+    }
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > max_body_bytes) {
+        return Some(too_large(max_body_bytes));
+    }
+    None
+}
+
+fn too_large(max_body_bytes: u64) -> Answer {
+    let detail = format!("A request's body may have at most {max_body_bytes} bytes.");
+    plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &detail)
+}
+
+/// What the client learns of a request that was not answered.
+fn failed(error: &hyper_util::client::legacy::Error, upload: &Upload) -> Answer {
+    match upload.failure() {
+        Some(UploadFailure::TooLarge) => {
+            plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request's body is too large.")
+        }
+        Some(UploadFailure::Idle) => {
+            plain(StatusCode::REQUEST_TIMEOUT, "body_idle", "The request's body paused for too long.")
+        }
+        Some(UploadFailure::Broken) => {
+            plain(StatusCode::BAD_REQUEST, "body_broken", "The request's body did not arrive whole.")
+        }
+        None if timed_out(error) => {
+            tracing::warn!(error = %chain(error), "the upstream cannot be reached in time");
+            plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream cannot be reached in time.")
+        }
+        None if error.is_connect() => {
+            tracing::warn!(error = %chain(error), "the upstream cannot be reached");
+            plain(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The upstream cannot be reached.")
+        }
+        None => {
+            tracing::warn!(error = %chain(error), "the upstream did not answer");
+            plain(StatusCode::BAD_GATEWAY, "upstream_failed", "The upstream did not answer.")
+        }
+    }
+}
+
+/// The upstream's answer as the client gets it.
+fn answer(response: Response<Incoming>, idle: Duration) -> Response<ProxyBody> {
+    let refused = match response.status() {
+        // A switch of protocols that nobody asked for.
+        StatusCode::SWITCHING_PROTOCOLS => Some("The upstream switched protocols."),
+        // The client has paid or need not pay here, and a 402 without a challenge of ours says nothing (C1).
+        StatusCode::PAYMENT_REQUIRED => Some("The upstream itself asks to be paid."),
+        _ => None,
+    };
+    if let Some(detail) = refused {
+        return plain(StatusCode::BAD_GATEWAY, "upstream_unusable", detail).map(ProxyBody::own);
+    }
+    let mut response = response.map(|body| ProxyBody::upstream(body, idle));
+    *response.version_mut() = Version::HTTP_11;
+    to_client(response.headers_mut());
+    response
+}
+
+fn timed_out(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut)
+    })
+}
+
+/// An error with its causes, for the log. hyper's errors do not repeat headers or bodies.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

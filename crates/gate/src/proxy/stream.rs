@@ -1,0 +1,234 @@
+//! Bodies on their way through: limits and time-outs, without holding anything back.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use crate::body::BoxError;
+
+/// Why an upload was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum UploadFailure {
+    /// The body is longer than is forwarded.
+    TooLarge = 1,
+    /// The client paused for too long.
+    Idle = 2,
+    /// The client stopped in the middle.
+    Broken = 3,
+}
+
+/// What is known about an upload while the answer is waited for.
+#[derive(Debug, Default)]
+pub(super) struct Upload {
+    frames: AtomicU64,
+    failure: AtomicU8,
+}
+
+impl Upload {
+    /// Parts of the body that were sent.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Why it was stopped, if it was.
+    pub(super) fn failure(&self) -> Option<UploadFailure> {
+        match self.failure.load(Ordering::Relaxed) {
+            1 => Some(UploadFailure::TooLarge),
+            2 => Some(UploadFailure::Idle),
+            3 => Some(UploadFailure::Broken),
+            _ => None,
+        }
+    }
+}
+
+/// A request's body on its way to the upstream.
+pub(super) struct UploadBody {
+    inner: UnsyncBoxBody<Bytes, BoxError>,
+    left: u64,
+    idle: IdleTimer,
+    upload: Arc<Upload>,
+}
+
+impl UploadBody {
+    pub(super) fn new(
+        inner: UnsyncBoxBody<Bytes, BoxError>,
+        max_bytes: u64,
+        idle: Duration,
+        upload: Arc<Upload>,
+    ) -> Self {
+        Self { inner, left: max_bytes, idle: IdleTimer::new(idle), upload }
+    }
+
+    fn fail(&self, failure: UploadFailure, error: BoxError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.upload.failure.store(failure as u8, Ordering::Relaxed);
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Body for UploadBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.idle.moved();
+                self.upload.frames.fetch_add(1, Ordering::Relaxed);
+                let bytes = frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
+                match self.left.checked_sub(bytes) {
+                    Some(left) => {
+                        self.left = left;
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    None => self.fail(UploadFailure::TooLarge, "the body is too large".into()),
+                }
+            }
+            Poll::Ready(Some(Err(error))) => self.fail(UploadFailure::Broken, error),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending if self.idle.poll_elapsed(cx) => {
+                self.fail(UploadFailure::Idle, "the client paused for too long".into())
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Why an upstream's body ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpstreamBodyError {
+    /// The connection broke, or the body was not what its head announced.
+    #[error("the upstream's body broke off")]
+    Broken(#[source] hyper::Error),
+    /// Nothing came for too long.
+    #[error("the upstream's body paused for more than {ms} ms")]
+    Idle {
+        /// How long is waited, in milliseconds.
+        ms: u64,
+    },
+}
+
+/// The body of a proxy's answer.
+pub struct ProxyBody(Kind);
+
+enum Kind {
+    /// The upstream's.
+    Upstream { inner: Incoming, idle: IdleTimer },
+    /// The proxy's own.
+    Own(Full<Bytes>),
+}
+
+impl ProxyBody {
+    pub(super) fn upstream(inner: Incoming, idle: Duration) -> Self {
+        Self(Kind::Upstream { inner, idle: IdleTimer::new(idle) })
+    }
+
+    pub(crate) const fn own(body: Full<Bytes>) -> Self {
+        Self(Kind::Own(body))
+    }
+}
+
+impl fmt::Debug for ProxyBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxyBody")
+    }
+}
+
+impl Body for ProxyBody {
+    type Data = Bytes;
+    type Error = UpstreamBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UpstreamBodyError>>> {
+        match &mut self.get_mut().0 {
+            Kind::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Kind::Upstream { inner, idle } => match Pin::new(inner).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    idle.moved();
+                    Poll::Ready(Some(Ok(frame)))
+                }
+                Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UpstreamBodyError::Broken(error)))),
+                Poll::Ready(None) => Poll::Ready(None),
+                Poll::Pending if idle.poll_elapsed(cx) => {
+                    Poll::Ready(Some(Err(UpstreamBodyError::Idle { ms: idle.ms() })))
+                }
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Own(body) => body.is_end_stream(),
+            Kind::Upstream { inner, .. } => inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Own(body) => body.size_hint(),
+            Kind::Upstream { inner, .. } => inner.size_hint(),
+        }
+    }
+}
+
+/// Notices when nothing has moved for a while. Costs nothing while things move: the timer is looked at only when a body has
+/// nothing to give, and armed again only when it rings.
+struct IdleTimer {
+    after: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    moved: bool,
+}
+
+impl IdleTimer {
+    const fn new(after: Duration) -> Self {
+        Self { after, timer: None, moved: false }
+    }
+
+    const fn moved(&mut self) {
+        self.moved = true;
+    }
+
+    fn ms(&self) -> u64 {
+        u64::try_from(self.after.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            let after = self.after;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+            if timer.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.timer = None;
+            if !std::mem::take(&mut self.moved) {
+                return true;
+            }
+        }
+    }
+}
