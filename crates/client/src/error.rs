@@ -1,0 +1,182 @@
+//! [`AgentError`]: how a call can fail, and what that says about money. It is not an exit code: `app` maps
+//! [`FailureClass`] to those.
+
+use farthing_protocol::FormatError;
+use farthing_protocol::flow::payer::Refusal;
+use farthing_protocol::ports::{PayError, Quote};
+
+use crate::PaymentId;
+
+/// What kind of failure it was: one exit code each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureClass {
+    /// The request cannot be sent as it was given. Nothing was sent.
+    Usage,
+    /// The seller was not reached. Nothing was paid.
+    Network,
+    /// The policy, or a rule of the protocol, forbids every offer. Nothing was paid.
+    Refused,
+    /// Paying was tried and certainly did not happen.
+    NotPaid,
+    /// The credential was sent, and the seller did not serve the call. The payment may have been taken.
+    NotServed,
+    /// Whether the payment was taken is not known.
+    Unknown,
+}
+
+/// Why a call failed. [`AgentError::may_have_paid`] says whether money may have moved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The request cannot be sent as it was given.
+    #[error("{why}")]
+    Usage {
+        /// The stable code.
+        code: &'static str,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// The request was not answered, and nothing was paid.
+    #[error("the request was not answered: {why}. Nothing was paid; it is safe to try again")]
+    Network {
+        /// What went wrong.
+        why: String,
+    },
+    /// No offer may be paid.
+    #[error("{0}. Nothing was paid")]
+    Refused(Refusal),
+    /// A 402 whose challenges cannot be read.
+    #[error("the seller asks for a payment in a form that cannot be read: {why}. Nothing was paid")]
+    Unreadable {
+        /// What is wrong with them.
+        why: String,
+    },
+    /// The books that must be written before a payment could not be.
+    #[error("the payment could not be recorded: {why}. Nothing was paid")]
+    Unrecorded {
+        /// What went wrong.
+        why: String,
+    },
+    /// The payment was tried and not made.
+    #[error("the payment was not made: {error}. Nothing was paid")]
+    NotPaid {
+        /// The rail's word.
+        error: Box<PayError>,
+        /// Where the journal tells of it.
+        payment: PaymentId,
+    },
+    /// The rail sent the payment and does not know what became of it.
+    #[error(
+        "the payment was sent and its outcome is not known yet: {why}. Do not pay again; look at payment {payment}"
+    )]
+    PaymentUnknown {
+        /// What to look for on the rail: a transaction hash.
+        reference: String,
+        /// What went wrong.
+        why: String,
+        /// Where the journal tells of it.
+        payment: PaymentId,
+    },
+    /// The payment was made, and no credential could be written from it.
+    #[error(
+        "the payment was made and its credential cannot be sent: {error}. Do not pay again; look at payment {payment}"
+    )]
+    Unsendable {
+        /// What is wrong with it.
+        error: FormatError,
+        /// Where the journal tells of it.
+        payment: PaymentId,
+    },
+    /// The credential was sent and the seller did not serve the call.
+    #[error(
+        "the seller did not serve the paid call ({status}): {why}. \
+         {} may have been taken; do not pay again before looking at payment {payment}",
+        quote.money
+    )]
+    NotServed {
+        /// The last status.
+        status: u16,
+        /// The seller's words, or ours.
+        why: String,
+        /// The challenge's id.
+        challenge_id: String,
+        /// What was agreed to.
+        quote: Box<Quote>,
+        /// Where the journal tells of it.
+        payment: PaymentId,
+    },
+    /// The credential was sent and no answer arrived.
+    #[error(
+        "the payment was sent and the answer did not arrive: {why}. \
+         {} may have been taken; do not pay again before looking at payment {payment}",
+        quote.money
+    )]
+    AnswerLost {
+        /// What went wrong.
+        why: String,
+        /// The challenge's id.
+        challenge_id: String,
+        /// What was agreed to.
+        quote: Box<Quote>,
+        /// Where the journal tells of it.
+        payment: PaymentId,
+    },
+}
+
+impl AgentError {
+    /// The stable code of the failure, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Usage { code, .. } => code,
+            Self::Network { .. } => "transport_failed",
+            Self::Refused(refusal) => refusal.code,
+            Self::Unreadable { .. } => "unreadable_challenge",
+            Self::Unrecorded { .. } => "payment_unrecorded",
+            Self::NotPaid { error, .. } => error.code(),
+            Self::PaymentUnknown { .. } => "outcome_unknown",
+            Self::Unsendable { .. } => "credential_unsendable",
+            Self::NotServed { .. } => "payment_not_accepted",
+            Self::AnswerLost { .. } => "answer_lost",
+        }
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub const fn class(&self) -> FailureClass {
+        match self {
+            Self::Usage { .. } => FailureClass::Usage,
+            Self::Network { .. } => FailureClass::Network,
+            Self::Refused(_) | Self::Unreadable { .. } => FailureClass::Refused,
+            Self::Unrecorded { .. } | Self::NotPaid { .. } => FailureClass::NotPaid,
+            Self::NotServed { .. } => FailureClass::NotServed,
+            Self::PaymentUnknown { .. } | Self::Unsendable { .. } | Self::AnswerLost { .. } => {
+                FailureClass::Unknown
+            }
+        }
+    }
+
+    /// Whether money may have moved although the call failed.
+    #[must_use]
+    pub fn may_have_paid(&self) -> bool {
+        match self {
+            // A proof of identity moves no money.
+            Self::NotServed { quote, .. } | Self::AnswerLost { quote, .. } => !quote.money.amount().is_zero(),
+            Self::PaymentUnknown { .. } | Self::Unsendable { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The payment that the failure is about, when one was begun.
+    #[must_use]
+    pub const fn payment(&self) -> Option<&PaymentId> {
+        match self {
+            Self::NotPaid { payment, .. }
+            | Self::PaymentUnknown { payment, .. }
+            | Self::Unsendable { payment, .. }
+            | Self::NotServed { payment, .. }
+            | Self::AnswerLost { payment, .. } => Some(payment),
+            _ => None,
+        }
+    }
+}
