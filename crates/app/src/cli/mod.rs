@@ -1,0 +1,145 @@
+//! The command line: one module a command. Each reads its arguments, calls what the crates offer, and writes what happened.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::error::{CliError, Exit};
+use crate::output::{Format, Output};
+
+mod completions;
+mod confirm;
+mod config;
+mod demo;
+mod log;
+pub(crate) mod network;
+pub(crate) mod password;
+pub(crate) mod payments;
+pub(crate) mod request;
+pub(crate) mod sandbox;
+mod serve;
+mod stop;
+mod wallet;
+
+/// The money layer for machines that buy from machines
+#[derive(Debug, Parser)]
+#[command(name = "farthing", version, about, long_about = include_str!("../help/about.txt"))]
+#[command(after_help = include_str!("../help/examples.txt"), max_term_width = 120, propagate_version = true)]
+pub struct Cli {
+    /// How results and errors are written
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sell an HTTP API: a reverse proxy that asks for payment
+    Serve(serve::Args),
+    /// Call a URL and pay for it if it asks, within a limit
+    Request(Box<request::args::Args>),
+    /// Keep the accounts that pay
+    Wallet(Box<wallet::Args>),
+    /// Show what was paid, and what is not known to be
+    Payments(payments::Args),
+    /// Run a Tempo chain on this machine, for development
+    Sandbox(sandbox::Args),
+    /// Show a seller and a buyer working together
+    Demo(demo::Args),
+    /// Print a configuration to start from
+    Config(config::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// What the exit codes mean
+    #[command(long_about = include_str!("../help/exit-codes.txt"))]
+    ExitCodes,
+}
+
+/// Runs one command line and says how the process ends.
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    let format = wanted_format(&args);
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, format),
+    };
+    let output = Output::new(cli.output);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(dispatch(cli.command, output));
+            // A read of standard input cannot be cancelled; whatever still waits is left to the end of the process.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(CliError::unexpected("runtime", format!("cannot start: {error}"))),
+    };
+    match result {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.exit.code())
+        }
+    }
+}
+
+async fn dispatch(command: Command, output: Output) -> Result<Exit, CliError> {
+    match command {
+        Command::Serve(args) => serve::run(args, output).await,
+        Command::Request(args) => request::run(*args, output).await,
+        Command::Wallet(args) => wallet::run(*args, output).await,
+        Command::Payments(args) => payments::run(&args, output),
+        Command::Sandbox(args) => sandbox::run(args, output).await,
+        Command::Demo(args) => demo::run(args, output).await,
+        Command::Config(args) => config::run(&args, output),
+        Command::Completions(args) => completions::run(&args, output),
+        Command::ExitCodes => exit_codes(output),
+    }
+}
+
+fn exit_codes(output: Output) -> Result<Exit, CliError> {
+    if output.is_json() {
+        let codes: Vec<_> =
+            Exit::ALL.iter().map(|e| serde_json::json!({ "code": e.code(), "meaning": e.meaning() })).collect();
+        output.json(&codes)?;
+    } else {
+        output.bytes(include_str!("../help/exit-codes.txt").as_bytes())?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// What `--output` says, even where the rest of the line cannot be read.
+fn wanted_format(args: &[OsString]) -> Format {
+    let json = args.iter().enumerate().any(|(index, arg)| {
+        arg == "--output=json" || (arg == "--output" && args.get(index + 1).is_some_and(|next| next == "json"))
+    });
+    if json { Format::Json } else { Format::Text }
+}
+
+/// Help and version are answers; everything else is a usage error.
+fn refuse(error: &clap::Error, format: Format) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) || format == Format::Text {
+        // Nobody is left to tell when standard error is closed.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
+    }
+    let text = error.render().to_string();
+    let message = text.lines().next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    Output::new(format).error(&CliError::usage("usage", message).help("see farthing --help"));
+    ExitCode::from(Exit::Usage.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_well_defined() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,187 @@
+//! `farthing serve`: a gateway, from its configuration file until it is told to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anstyle::Style;
+use farthing_gate::server::{ServerOptions, serve};
+use farthing_gate::{Recovered, ResolverOptions};
+use farthing_store::SqliteClaims;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::stop::asked_to_stop;
+use crate::config::route::{Fees, Priced, RouteTerms};
+use crate::config::{GatewayConfig, env, network, value};
+use crate::error::{CliError, Exit};
+use crate::output::{Align, Output, Table, paint, style};
+use crate::wire::seller::{self, Seller};
+
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = include_str!("../help/serve.txt"))]
+pub struct Args {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", required_unless_present = "init")]
+    config: Option<PathBuf>,
+    /// Check the configuration and the chain, and end
+    #[arg(long)]
+    check: bool,
+    /// Print a commented configuration to start from, and end
+    #[arg(long, conflicts_with_all = ["config", "check"])]
+    init: bool,
+}
+
+pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
+    let Some(file) = args.config else { return super::config::print_example(output) };
+    super::log::start(output);
+    let config = load(&file)?;
+    config.warnings.iter().for_each(|warning| output.warn(warning));
+    if args.check {
+        return check(&config, &file, output).await;
+    }
+    let store = Arc::new(SqliteClaims::open(&config.store)?);
+    let seller = seller::build(&config, Arc::clone(&store) as _)?;
+    output.progress("asking the chain", seller::check_chain(&config.tempo)).await?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        let why = crate::error::plain_io(&error);
+        CliError::usage("listen", format!("gateway.listen: cannot listen on {}: {why}", config.listen))
+            .help("choose another port, or stop what listens there")
+    })?;
+    let recovered = output.progress("looking up payments that were in flight", seller.gate.recover()).await;
+    let recovered = recovered.map_err(|error| CliError::unexpected("store", error.to_string()))?;
+    announce(&config, &seller, &listener, recovered, output)?;
+    serve_until_stopped(listener, seller, output).await?;
+    drop(store);
+    Ok(Exit::Ok)
+}
+
+fn load(file: &Path) -> Result<GatewayConfig, CliError> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        CliError::file("read the configuration", file, &error)
+            .help("make one to start from: farthing serve --init > gateway.toml")
+    })?;
+    Ok(GatewayConfig::parse(file, &text, &env::read)?)
+}
+
+async fn check(config: &GatewayConfig, file: &Path, output: Output) -> Result<Exit, CliError> {
+    // A store in memory: the real one may be in use by the gateway that runs.
+    let store = SqliteClaims::open_in_memory()?;
+    let seller = seller::build(config, Arc::new(store))?;
+    output.progress("asking the chain", seller::check_chain(&config.tempo)).await?;
+    if output.is_json() {
+        output.json(&json!({ "ok": true, "warnings": config.warnings, "routes": routes_json(config) }))?;
+    } else {
+        summary(config, &seller, output)?;
+        output.line(format_args!("{} {} is right", paint(style::GOOD, "ok"), file.display()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn serve_until_stopped(listener: TcpListener, seller: Seller, output: Output) -> Result<(), CliError> {
+    let Seller { gate, proxy, .. } = seller;
+    let resolver = tokio::spawn({
+        let gate = gate.clone();
+        async move { gate.resolver(ResolverOptions::default()).await }
+    });
+    let stop = async move {
+        if let Err(error) = asked_to_stop().await {
+            tracing::error!(%error, "stopping, because nobody could ask for it later");
+        }
+        output.note("stopping; requests in flight may finish");
+    };
+    let served = serve(listener, gate, proxy, ServerOptions::default(), stop).await;
+    resolver.abort();
+    served.map_err(|error| CliError::unexpected("listen", format!("the listener broke: {error}")))
+}
+
+fn announce(
+    config: &GatewayConfig,
+    seller: &Seller,
+    listener: &TcpListener,
+    recovered: Recovered,
+    output: Output,
+) -> Result<(), CliError> {
+    let address = listener.local_addr().map_or(config.listen, |address| address);
+    let url = format!("http://{address}");
+    if output.is_json() {
+        return output.json(&json!({
+            "ready": true, "url": url, "realm": config.realm, "chain_id": config.tempo.chain_id,
+            "recipient": config.tempo.recipient, "currency": config.tempo.currency.address,
+            "routes": routes_json(config),
+            "recovered": {
+                "released": recovered.released, "settled": recovered.settled,
+                "failed": recovered.failed, "pending": recovered.pending,
+            },
+        }));
+    }
+    summary(config, seller, output)?;
+    if recovered != Recovered::default() {
+        output.line(format_args!(
+            "Payments in flight when it last stopped: {} settled, {} failed, {} not known yet; {} interrupted deliveries are owed.",
+            recovered.settled, recovered.failed, recovered.pending, recovered.released
+        ))?;
+    }
+    output.line(format_args!("{} {url}", paint(style::GOOD, "Ready")))
+}
+
+fn summary(config: &GatewayConfig, seller: &Seller, output: Output) -> Result<(), CliError> {
+    let tempo = &config.tempo;
+    output.line(format_args!(
+        "{}  for {}, in front of {}",
+        paint(style::TITLE, "Farthing gateway"),
+        config.realm,
+        config.upstream.url
+    ))?;
+    output.line(format_args!(
+        "Takes {} on {} for {}",
+        tempo.currency.asset.code(),
+        network::name(tempo.chain_id),
+        tempo.recipient
+    ))?;
+    if let (Some(address), Some(sponsor)) = (seller.sponsor, &tempo.sponsor) {
+        let budget = sponsor.budget_per_day.to_decimal(value::USD_SCALE);
+        output.line(format_args!("Pays fees of sponsored routes from {address}, at most {budget} a day"))?;
+    }
+    let mut table = Table::default();
+    for route in &config.routes {
+        let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
+        let methods = if methods.is_empty() { "*".to_owned() } else { methods.join(",") };
+        let (price, note) = match &route.terms {
+            RouteTerms::Free => ("free".to_owned(), String::new()),
+            RouteTerms::Priced(priced) => (priced.amount.to_decimal(value::USD_SCALE), describe(priced)),
+        };
+        table.row([
+            (methods, style::DIM, Align::Left),
+            (route.path.clone(), Style::new(), Align::Left),
+            (price, style::MONEY, Align::Right),
+            (note, style::DIM, Align::Left),
+        ]);
+    }
+    table.lines().into_iter().try_for_each(|line| output.line(line))
+}
+
+fn describe(priced: &Priced) -> String {
+    let mut words: Vec<String> = priced.description.iter().cloned().collect();
+    if priced.amount.is_zero() {
+        words.push("proof of identity".into());
+    }
+    if !priced.splits.is_empty() {
+        words.push(format!("{} splits", priced.splits.len()));
+    }
+    if priced.fees == Fees::Sponsored {
+        words.push("fees paid by the seller".into());
+    }
+    words.join(", ")
+}
+
+fn routes_json(config: &GatewayConfig) -> serde_json::Value {
+    let route = |route: &crate::config::route::RouteConfig| {
+        let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
+        let price = match &route.terms {
+            RouteTerms::Free => None,
+            RouteTerms::Priced(priced) => Some(priced.amount.to_decimal(value::USD_SCALE)),
+        };
+        json!({ "path": route.path, "methods": methods, "price": price })
+    };
+    config.routes.iter().map(route).collect()
+}

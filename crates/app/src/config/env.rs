@@ -1,0 +1,41 @@
+//! The environment variables that Farthing reads, and the only place that reads them.
+
+use std::path::PathBuf;
+
+use crate::error::CliError;
+
+/// Where wallets and settings live, instead of the platform's configuration directory.
+pub const HOME: &str = "FARTHING_HOME";
+/// The password of the wallet that a command uses.
+pub const PASSWORD: &str = "FARTHING_PASSWORD";
+/// What is logged, such as `info` or `farthing_gate=debug`.
+pub const LOG: &str = "FARTHING_LOG";
+
+/// Set to make new wallets cheap to unlock, and to guess: for tests and demonstrations.
+pub const LIGHT_KEYS: &str = "FARTHING_LIGHT_KEYS";
+
+/// The value of `name`, when it is set, not empty, and text.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn read(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Farthing's own directory: `FARTHING_HOME`, else the platform's configuration directory.
+///
+/// # Errors
+/// When neither is known.
+pub fn home() -> Result<PathBuf, CliError> {
+    if let Some(home) = read(HOME) {
+        return Ok(PathBuf::from(home));
+    }
+    directories::ProjectDirs::from("", "", "farthing").map(|dirs| dirs.config_dir().to_path_buf()).ok_or_else(|| {
+        CliError::usage("no_home", "there is no home directory to keep wallets in")
+            .help(format!("set {HOME} to a directory of your own"))
+    })
+}
+
+/// How a person would call this program again: its path, unless that is not known.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "farthing".to_owned(), |path| path.display().to_string())
+}

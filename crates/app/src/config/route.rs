@@ -1,0 +1,211 @@
+//! The `[[routes]]` tables: what is sold, for how much, and what is free.
+
+use alloy_primitives::Address;
+use farthing_gate::Pattern;
+use farthing_money::Amount;
+
+use super::read::Section;
+use super::tempo::{Modes, TempoConfig, read_modes};
+use super::value;
+
+/// One route.
+#[derive(Debug, Clone)]
+pub struct RouteConfig {
+    /// The path pattern.
+    pub path: String,
+    /// Which methods; every one when empty.
+    pub methods: Vec<http::Method>,
+    /// What it costs.
+    pub terms: RouteTerms,
+}
+
+/// What a route costs.
+#[derive(Debug, Clone)]
+pub enum RouteTerms {
+    /// Nothing, to anybody.
+    Free,
+    /// This price.
+    Priced(Priced),
+}
+
+/// A price and how it is paid.
+#[derive(Debug, Clone)]
+pub struct Priced {
+    /// How much a call costs. Zero asks for a proof of identity.
+    pub amount: Amount,
+    /// What is sold, for people.
+    pub description: Option<String>,
+    /// The merchant's own reference.
+    pub external_id: Option<String>,
+    /// Parts that go to others.
+    pub splits: Vec<SplitConfig>,
+    /// Who pays the network's fee.
+    pub fees: Fees,
+    /// Whether the challenge is bound to the request's body.
+    pub body: BodyBinding,
+    /// How buyers may pay.
+    pub modes: Modes,
+}
+
+/// A part of the price that goes to another account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitConfig {
+    /// Who receives it.
+    pub recipient: Address,
+    /// How much of the price.
+    pub amount: Amount,
+    /// What the transfer says.
+    pub memo: Option<[u8; 32]>,
+}
+
+/// Who pays the network's fee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fees {
+    /// The buyer.
+    Buyer,
+    /// The sponsor of `[tempo.sponsor]`.
+    Sponsored,
+}
+
+/// Whether a challenge is bound to the body of the request that it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyBinding {
+    /// Any body may be sent with the payment.
+    Free,
+    /// Only the body that the price was asked for.
+    Bound,
+}
+
+/// The most parts that a charge may be split into (tempo charge draft).
+const MAX_SPLITS: usize = 10;
+
+impl RouteConfig {
+    pub(super) fn read(section: &Section<'_>, tempo: Option<&TempoConfig>) -> Option<Self> {
+        let path = section.require("path", "the path pattern, such as \"/v1/weather\"", path_pattern);
+        let methods = read_methods(section);
+        let free = section.flag("free").filter(|field| field.value);
+        let terms = match (free, section.has("price")) {
+            (Some(field), true) => {
+                field.fault("is true on a route that has a price; keep one of them");
+                None
+            }
+            (Some(_), false) => Some(RouteTerms::Free),
+            (None, _) => read_priced(section, tempo).map(RouteTerms::Priced),
+        };
+        if free_route_has_terms(section, terms.as_ref()) {
+            section.fault("is free and has terms of payment; remove them, or write a price instead of free = true");
+        }
+        section.refuse_unknown();
+        Some(Self { path: path?, methods: methods?, terms: terms? })
+    }
+
+    /// Whether both would answer the same requests.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let shape = |route: &Self| Pattern::parse(&route.path).ok();
+        if shape(self) != shape(other) {
+            return false;
+        }
+        self.methods.is_empty()
+            || other.methods.is_empty()
+            || self.methods.iter().any(|method| other.methods.contains(method))
+    }
+}
+
+fn free_route_has_terms(section: &Section<'_>, terms: Option<&RouteTerms>) -> bool {
+    // Asking makes the keys known, so that a typing error is not told twice.
+    let keys = ["description", "external_id", "splits", "sponsored", "bind_body", "modes"];
+    let present = keys.map(|key| section.has(key));
+    matches!(terms, Some(RouteTerms::Free)) && present.iter().skip(1).any(|present| *present)
+}
+
+fn path_pattern(text: &str) -> Result<String, String> {
+    match Pattern::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{text:?} is not a path pattern: {error}")),
+    }
+}
+
+fn read_methods(section: &Section<'_>) -> Option<Vec<http::Method>> {
+    let Some(fields) = section.texts("methods") else {
+        return (!section.has("methods")).then(Vec::new);
+    };
+    let mut methods = Vec::new();
+    for field in fields {
+        let upper = field.value.to_ascii_uppercase();
+        match http::Method::from_bytes(field.value.as_bytes()) {
+            Ok(http::Method::HEAD) => field.fault("goes with GET and costs the same; leave it out"),
+            Ok(method) if upper == field.value => methods.push(method),
+            _ => field.fault(format!("{:?} is not an HTTP method; write GET, POST, \u{2026}", field.value)),
+        }
+    }
+    Some(methods)
+}
+
+fn read_priced(section: &Section<'_>, tempo: Option<&TempoConfig>) -> Option<Priced> {
+    let amount = section.require("price", "write price = \"0.01\", or free = true", value::amount);
+    let text = |text: &str| {
+        if text.len() > 512 || text.chars().any(char::is_control) {
+            Err("has more than 512 bytes or a control character".to_owned())
+        } else {
+            Ok(text.to_owned())
+        }
+    };
+    let description = section.parse("description", text);
+    let external_id = section.parse("external_id", text);
+    let splits = read_splits(section, amount);
+    let sponsored = section.flag("sponsored").filter(|field| field.value);
+    if let (Some(field), Some(tempo)) = (&sponsored, tempo)
+        && tempo.sponsor.is_none()
+    {
+        field.fault("needs an account that pays the fees: write [tempo.sponsor]");
+    }
+    let modes = read_modes(section).or(tempo.map(|tempo| tempo.modes)).unwrap_or(Modes::PullAndPush);
+    let fees = if sponsored.is_some() { Fees::Sponsored } else { Fees::Buyer };
+    if let (Some(field), Modes::Push) = (&sponsored, modes) {
+        field.fault("does not go with modes = [\"push\"]: a buyer who broadcasts has paid the fee already (TC1)");
+    }
+    let bound = section.flag("bind_body").is_some_and(|field| field.value);
+    Some(Priced {
+        amount: amount?,
+        description,
+        external_id,
+        splits: splits?,
+        fees,
+        body: if bound { BodyBinding::Bound } else { BodyBinding::Free },
+        modes,
+    })
+}
+
+fn read_splits(section: &Section<'_>, price: Option<Amount>) -> Option<Vec<SplitConfig>> {
+    let tables = section.sections("splits");
+    let splits: Vec<Option<SplitConfig>> = tables.iter().map(read_split).collect();
+    if splits.len() > MAX_SPLITS {
+        section.fault(format!("has {} splits; a charge has at most {MAX_SPLITS}", splits.len()));
+        return None;
+    }
+    let splits = splits.into_iter().collect::<Option<Vec<_>>>()?;
+    let shared = Amount::sum(splits.iter().map(|split| split.amount)).ok()?;
+    match price {
+        // TC5: something is left for the recipient.
+        Some(price) if !splits.is_empty() && shared >= price => {
+            section.fault(format!(
+                "its splits come to {}, and something of the price of {} has to be left for the recipient",
+                shared.to_decimal(value::USD_SCALE),
+                price.to_decimal(value::USD_SCALE)
+            ));
+            None
+        }
+        _ => Some(splits),
+    }
+}
+
+fn read_split(section: &Section<'_>) -> Option<SplitConfig> {
+    let recipient = section.require("recipient", "who receives it: 0x and 40 hex digits", value::address);
+    let amount = section.require("amount", "how much of the price, such as \"0.001\"", |text| {
+        let amount = value::amount(text)?;
+        if amount.is_zero() { Err("is nothing; a split is more than 0".into()) } else { Ok(amount) }
+    });
+    let memo = section.parse("memo", value::memo);
+    section.refuse_unknown();
+    Some(SplitConfig { recipient: recipient?, amount: amount?, memo })
+}

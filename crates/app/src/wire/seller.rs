@@ -1,0 +1,197 @@
+//! The seller: a gateway from its configuration. Used by `serve` and by `demo` alike.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use farthing_client::Keystore;
+use farthing_client::keystore::KeyName;
+use farthing_gate::proxy::{InjectedHeader, Proxy, ProxyOptions};
+use farthing_gate::{Access, BindBody, Gate, Route, RouteOffer};
+use farthing_money::Money;
+use farthing_protocol::Binder;
+use farthing_protocol::ports::{ClaimStore, Price, Verifier};
+use farthing_rails::tempo::{self, PrivateKey, Split, Sponsorship, TempoCharge, TempoRpc, Wallet};
+
+use crate::clock::SystemClock;
+use crate::config::gateway::{GatewayConfig, Upstream};
+use crate::config::route::{BodyBinding, Fees, Priced, RouteConfig, RouteTerms, SplitConfig};
+use crate::config::tempo::{Modes, SponsorConfig, SponsorKey, TempoConfig};
+use crate::error::CliError;
+
+/// How long the chain may take at start.
+const GREETING: Duration = Duration::from_secs(10);
+/// What a lease leaves beyond the longest wait for the upstream.
+const LEASE_MARGIN: Duration = Duration::from_secs(30);
+
+/// What serves: the gate, and the proxy behind it.
+pub struct Seller {
+    /// Decides and settles.
+    pub gate: Gate,
+    /// Forwards.
+    pub proxy: Proxy,
+    /// The account that pays fees, where there is one.
+    pub sponsor: Option<alloy_primitives::Address>,
+}
+
+/// Makes a gateway. Nothing is sent anywhere.
+///
+/// # Errors
+/// [`CliError`] for what the configuration file alone could not tell.
+pub fn build(config: &GatewayConfig, store: Arc<dyn ClaimStore>) -> Result<Seller, CliError> {
+    let rpc = TempoRpc::new(config.tempo.rpc_url.as_str())?;
+    let sponsorship = config.tempo.sponsor.as_ref().map(|sponsor| sponsorship(&config.tempo, sponsor)).transpose()?;
+    let sponsor = sponsorship.as_ref().map(|sponsorship| sponsorship.key.address());
+    let mut rails = Rails { tempo: &config.tempo, rpc, sponsorship, made: BTreeMap::new() };
+    let base = rails.plain()?;
+    let routes = config.routes.iter().map(|route| rails.route(route)).collect::<Result<Vec<_>, _>>()?;
+    let binder = Binder::new(config.secret.clone(), config.previous_secret.clone());
+    let lease = config.upstream.response_timeout * 2 + config.upstream.connect_timeout + LEASE_MARGIN;
+    let gate = Gate::builder(&config.realm, binder, store, Arc::new(SystemClock))
+        .boot_nonce(rand::random())
+        .challenge_lifetime_ms(millis(config.challenge_ttl))
+        .lease_ms(millis(lease))
+        .routes(routes)
+        // Settles what is open even when no route has a price any more.
+        .retired_rail(base)
+        .build()
+        .map_err(|error| CliError::usage(error.code(), error.to_string()))?;
+    Ok(Seller { gate, proxy: proxy(&config.upstream)?, sponsor })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn proxy(upstream: &Upstream) -> Result<Proxy, CliError> {
+    let bad = |error: String| CliError::usage("upstream", format!("the upstream cannot be used: {error}"));
+    let uri = upstream.url.as_str().parse().map_err(|error: http::uri::InvalidUri| bad(error.to_string()))?;
+    let mut options = ProxyOptions::new(uri);
+    options.connect_timeout_ms = millis(upstream.connect_timeout);
+    options.head_timeout_ms = millis(upstream.response_timeout);
+    options.idle_timeout_ms = millis(upstream.idle_timeout);
+    options.max_request_body_bytes = upstream.max_body_bytes;
+    let inject = |(name, value): &(http::HeaderName, http::HeaderValue)| InjectedHeader::new(name.clone(), value.clone());
+    options.inject = upstream.headers.iter().map(inject).collect();
+    Proxy::new(options).map_err(|error| CliError::usage(error.code(), error.to_string()))
+}
+
+fn sponsorship(tempo: &TempoConfig, sponsor: &SponsorConfig) -> Result<Sponsorship, CliError> {
+    let key = match &sponsor.key {
+        SponsorKey::Plain(key) => key.clone(),
+        SponsorKey::Keystore { path, password } => {
+            let directory = path.parent().unwrap_or_else(|| std::path::Path::new("."));
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let keystore = Keystore::new(directory, Arc::new(SystemClock));
+            let key = KeyName::new(name).and_then(|name| keystore.unlock(&name, password)).map_err(|error| {
+                CliError::usage(error.code(), format!("tempo.sponsor.keystore: {error}"))
+                    .help("make one with farthing wallet new; its file is in the directory wallets of FARTHING_HOME")
+            })?;
+            PrivateKey::from_bytes(&key)?
+        }
+    };
+    Ok(Sponsorship::new(tempo.chain_id, key, sponsor.budget_per_day))
+}
+
+/// What makes one rail differ from another: routes with the same terms share one.
+type Terms = (Fees, Modes, Vec<(alloy_primitives::Address, u128, Option<[u8; 32]>)>);
+
+/// The rails of a gateway. All have the chain's own name, so that any of them settles what any other has begun.
+struct Rails<'a> {
+    tempo: &'a TempoConfig,
+    rpc: TempoRpc,
+    sponsorship: Option<Sponsorship>,
+    made: BTreeMap<Terms, Arc<dyn Verifier>>,
+}
+
+impl Rails<'_> {
+    fn plain(&mut self) -> Result<Arc<dyn Verifier>, CliError> {
+        self.rail(Fees::Buyer, Modes::PullAndPush, &[])
+    }
+
+    fn rail(&mut self, fees: Fees, modes: Modes, splits: &[SplitConfig]) -> Result<Arc<dyn Verifier>, CliError> {
+        let parts = splits.iter().map(|split| (split.recipient, split.amount.base(), split.memo)).collect();
+        let terms: Terms = (fees, modes, parts);
+        if let Some(rail) = self.made.get(&terms) {
+            return Ok(Arc::clone(rail));
+        }
+        let tempo = self.tempo;
+        let mut builder =
+            TempoCharge::builder(tempo.chain_id, self.rpc.clone(), tempo.recipient, tempo.currency.address)
+                .asset(tempo.currency.asset.clone())
+                .modes(wire_modes(modes))
+                .splits(splits.iter().map(wire_split).collect());
+        if let (Fees::Sponsored, Some(sponsorship)) = (fees, &self.sponsorship) {
+            builder = builder.sponsor(sponsorship.clone());
+        }
+        let rail = builder.build().map_err(|error| CliError::usage("terms", error.to_string()))?;
+        let rail: Arc<dyn Verifier> = Arc::new(rail);
+        self.made.insert(terms, Arc::clone(&rail));
+        Ok(rail)
+    }
+
+    fn route(&mut self, route: &RouteConfig) -> Result<Route, CliError> {
+        let methods = route.methods.iter().cloned();
+        let priced = match &route.terms {
+            RouteTerms::Free => return Ok(Route::free(methods, &route.path)),
+            RouteTerms::Priced(priced) => priced,
+        };
+        let offer = RouteOffer {
+            verifier: self.rail(priced.fees, priced.modes, &priced.splits)?,
+            price: self.price(priced),
+        };
+        let bind_body = match priced.body {
+            BodyBinding::Free => BindBody::No,
+            BodyBinding::Bound => BindBody::Yes,
+        };
+        let access = Access::Priced { offers: vec![offer], bind_body };
+        Ok(Route { path: route.path.clone(), methods: route.methods.clone(), access })
+    }
+
+    fn price(&self, priced: &Priced) -> Price {
+        Price {
+            money: Money::new(priced.amount, self.tempo.currency.asset.clone()),
+            description: priced.description.clone(),
+            external_id: priced.external_id.clone(),
+        }
+    }
+}
+
+const fn wire_modes(modes: Modes) -> tempo::Modes {
+    match modes {
+        Modes::PullAndPush => tempo::Modes::Both,
+        Modes::Pull => tempo::Modes::Only(tempo::Mode::Pull),
+        Modes::Push => tempo::Modes::Only(tempo::Mode::Push),
+    }
+}
+
+fn wire_split(split: &SplitConfig) -> Split {
+    Split { recipient: split.recipient, amount: split.amount, memo: split.memo.map(Into::into) }
+}
+
+/// Asks the chain whether it is the one that was configured, and the token whether it has the decimals that prices assume.
+///
+/// # Errors
+/// When it is not, has not, or does not answer.
+pub async fn check_chain(tempo: &TempoConfig) -> Result<(), CliError> {
+    let rpc = TempoRpc::new(tempo.rpc_url.as_str())?.with_timeout(GREETING);
+    let told = |error: CliError| CliError {
+        message: format!("tempo.rpc_url ({}): {}", tempo.rpc_url.host_str().unwrap_or("?"), error.message),
+        ..error
+    };
+    rpc.expect_chain(tempo.chain_id).await.map_err(|error| {
+        told(error.into()).help("start the chain (farthing sandbox for a local one), or correct tempo.rpc_url or tempo.chain_id")
+    })?;
+    let scale = Wallet::new(tempo.chain_id, rpc).decimals(tempo.currency.address).await.map_err(|error| {
+        told(error.into()).help("is tempo.currency the address of a token on this chain?")
+    })?;
+    if scale == tempo.currency.asset.scale() {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        "token_scale",
+        format!("tempo.currency: the token {} has {scale} decimals, and prices assume 6", tempo.currency.address),
+    )
+    .help("take one of Tempo's stablecoins"))
+}
+
