@@ -94,7 +94,7 @@ pub(crate) async fn execute<E: Exchange>(
             Action::Send { credential: None, .. } => call.probe(&mut flow).await,
             Action::Send { credential: Some((header, value)), after_ms } => {
                 tokio::time::sleep(Duration::from_millis(after_ms)).await;
-                call.present(&mut flow, header, &value).await
+                call.present(&mut flow, header, value.expose()).await
             }
             Action::Choose(challenges) => {
                 let chosen = call.choose(challenges).await?;

@@ -106,19 +106,16 @@ impl Key {
     }
 
     fn id(&self, slots: &Slots<'_>) -> [u8; ID_LEN] {
-        let mut mac = self.0.clone();
-        for slot in [slots.realm, slots.method, slots.intent, slots.request, slots.expires] {
-            mac.update(slot.as_bytes());
-            mac.update(b"|");
+        let before = [slots.realm, slots.method, slots.intent, slots.request, slots.expires, slots.digest];
+        let length = before.iter().map(|slot| slot.len() + 1).sum::<usize>() + 24 + slots.opaque.len();
+        // One long update is faster than a dozen short ones by more than the copy costs.
+        let mut joined = Vec::with_capacity(length);
+        for slot in before.into_iter().chain(slots.header) {
+            joined.extend_from_slice(slot.as_bytes());
+            joined.push(b'|');
         }
-        mac.update(slots.digest.as_bytes());
-        mac.update(b"|");
-        if let Some(header) = slots.header {
-            mac.update(header.as_bytes());
-            mac.update(b"|");
-        }
-        mac.update(slots.opaque.as_bytes());
-        encode(&mac.finalize().into_bytes().into())
+        joined.extend_from_slice(slots.opaque.as_bytes());
+        self.id_after(&joined, &[])
     }
 
     /// The id that binds `prefix`, then these slots: for an offer that has its first slots joined already.

@@ -29,15 +29,17 @@ impl CredentialHeader {
         }
     }
 
-    /// Reads a `header` parameter.
+    /// Reads a `header` parameter. `Payment-Authorization` is part of what the id binds, so that only this one spelling can be
+    /// echoed; `Authorization` is bound by nothing.
     ///
     /// # Errors
     /// [`ParseError::BadHeaderName`] for any other header.
     pub fn parse(name: &str) -> Result<Self, ParseError> {
-        [Self::Authorization, Self::PaymentAuthorization]
-            .into_iter()
-            .find(|header| name.eq_ignore_ascii_case(header.name()))
-            .ok_or(ParseError::BadHeaderName)
+        match name {
+            "Payment-Authorization" => Ok(Self::PaymentAuthorization),
+            name if name.eq_ignore_ascii_case(Self::Authorization.name()) => Ok(Self::Authorization),
+            _ => Err(ParseError::BadHeaderName),
+        }
     }
 
     /// The name where it is written out and bound: only when it is not the default.

@@ -8,7 +8,7 @@ use crate::ParseError;
 /// A piece of a header value.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Piece<'a> {
-    /// The first word of a list element, with nothing that makes it a parameter.
+    /// The first word of a list element, with a space behind it and nothing that makes it a parameter.
     Scheme(&'a str),
     /// A parameter with its value, quotes and escapes removed.
     Param {
@@ -94,7 +94,8 @@ impl<'a> Lexer<'a> {
         if bytes.get(equals) == Some(&b'=') {
             return self.param(word, at, equals + 1).map(Some);
         }
-        if starts_element && bytes.get(self.pos).is_none_or(|byte| is_space(*byte) || *byte == b',') {
+        // A scheme that nothing follows is no challenge of ours, and what comes after its comma is not its parameter.
+        if starts_element && bytes.get(self.pos).copied().is_some_and(is_space) {
             return Ok(Some(Piece::Scheme(word)));
         }
         Ok(Some(Piece::Other))
@@ -108,7 +109,12 @@ impl<'a> Lexer<'a> {
         } else {
             let start = self.pos;
             self.pos = self.seek(start, |byte| is_space(byte) || byte == b',');
-            Cow::Borrowed(&self.text[start..self.pos])
+            let value = &self.text[start..self.pos];
+            // Wider than a token: base64 padding and slashes occur. A quote or a control character never does.
+            if let Some(n) = value.bytes().position(|byte| byte == b'"' || byte.is_ascii_control()) {
+                return Err(ParseError::BadSyntax { at: start + n, expected: "a token or a quoted string" });
+            }
+            Cow::Borrowed(value)
         };
         if name.is_empty() || !name.bytes().all(is_token) {
             return Err(ParseError::BadSyntax { at, expected: "a parameter name" });

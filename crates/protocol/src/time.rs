@@ -44,19 +44,33 @@ impl UnixMs {
     /// # Errors
     /// [`ParseError::BadTimestamp`] for any other text, and for instants before 1970.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        // RFC 3339 wants the date, the time and the offset all written out; jiff alone would take a little more.
-        let bytes = text.as_bytes();
-        let shaped = bytes.len() >= 20
-            && bytes.len() <= 64
-            && matches!(bytes.get(10), Some(b'T' | b't' | b' '))
-            && (matches!(bytes.last(), Some(b'Z' | b'z'))
-                || matches!(bytes.get(bytes.len() - 6), Some(b'+' | b'-')));
-        if !shaped {
+        // RFC 3339 wants every part written out; jiff alone would take more.
+        if !is_rfc3339(text.as_bytes()) {
             return Err(ParseError::BadTimestamp);
         }
         let instant: jiff::Timestamp = text.parse().map_err(|_| ParseError::BadTimestamp)?;
         u64::try_from(instant.as_millisecond()).map(Self).map_err(|_| ParseError::BadTimestamp)
     }
+}
+
+/// Whether `text` has the shape of an RFC 3339 date-time: `YYYY-MM-DDThh:mm:ss`, a fraction or none, `Z` or an offset.
+fn is_rfc3339(text: &[u8]) -> bool {
+    let shaped = |text: &[u8], shape: &[u8]| {
+        text.len() == shape.len()
+            && text.iter().zip(shape).all(|(byte, wanted)| match wanted {
+                b'0' => byte.is_ascii_digit(),
+                wanted => byte.eq_ignore_ascii_case(wanted),
+            })
+    };
+    let Some((instant, rest)) = text.split_at_checked(19) else { return false };
+    let digits =
+        rest.strip_prefix(b".").map_or(0, |rest| rest.iter().take_while(|b| b.is_ascii_digit()).count());
+    // A point wants digits after it; more than nanoseconds nobody writes.
+    let fraction = if rest.starts_with(b".") { 1 + digits } else { 0 };
+    let offset = &rest[fraction..];
+    let zone = shaped(offset, b"Z")
+        || (matches!(offset.first(), Some(b'+' | b'-')) && shaped(&offset[1..], b"00:00"));
+    shaped(instant, b"0000-00-00T00:00:00") && fraction != 1 && digits <= 9 && zone
 }
 
 impl UnixMs {

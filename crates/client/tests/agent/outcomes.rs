@@ -1,5 +1,6 @@
 //! Calls that do not go well: what is paid, what is known afterwards, and what is sent again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_client::journal::PaymentState;
@@ -7,6 +8,7 @@ use farthing_client::{Agent, AgentError, FailureClass, PaymentOutcome};
 use farthing_money::{Amount, Asset, AssetKind, Money};
 use farthing_protocol::ports::{Declined, PayError};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::payer::{CANARY, Does, FakePayer, agent, builder, get, outcome, post};
 use crate::seller::{Reply, Seller, ask, challenge, offer, problem, reply, served, shop, terms};
@@ -134,7 +136,7 @@ async fn an_answer_that_never_comes_leaves_an_unknown_outcome() {
         Seller::start(|seen, _| if seen.credential().is_some() { Reply::Hang } else { ask(&[offer("c")]) })
             .await;
     let payer = FakePayer::new(Does::Pays);
-    let agent = builder(&payer).answer_timeout(Duration::from_millis(100)).build().unwrap();
+    let agent = builder(&payer).answer_timeout(Duration::from_millis(500)).build().unwrap();
     let error = agent.execute(get(&seller.url("/"))).await.unwrap_err();
     assert_eq!((error.code(), error.class()), ("answer_lost", FailureClass::Unknown));
     assert!(error.may_have_paid() && error.to_string().contains("do not pay again"), "{error}");
@@ -236,7 +238,8 @@ async fn a_call_dropped_while_the_rail_pays_is_finished_and_recorded() {
         let mut terms = terms();
         terms["mode"] = json!(mode);
         let seller = Seller::start(move |_, _| ask(&[challenge("c", &terms)])).await;
-        let payer = FakePayer::new(Does::PaysAfter(Duration::from_millis(200)));
+        let told = Arc::new(Notify::new());
+        let payer = FakePayer::new(Does::PaysWhenTold(Arc::clone(&told)));
         let agent = agent(&payer);
         let (task_agent, url) = (agent.clone(), seller.url("/"));
         let call = tokio::spawn(async move { task_agent.execute(get(&url)).await });
@@ -245,6 +248,7 @@ async fn a_call_dropped_while_the_rail_pays_is_finished_and_recorded() {
         assert_eq!(cents(&agent), (0, 1));
         call.abort();
         assert!(call.await.unwrap_err().is_cancelled());
+        told.notify_one();
         until("the rail pays and the outcome is recorded", || only_record(&agent).state == state).await;
         assert_eq!((payer.paid(), cents(&agent)), (1, (0, held)), "{mode}");
         let credential = only_record(&agent).credential;

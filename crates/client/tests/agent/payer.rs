@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use farthing_client::{Agent, AgentBuilder, AgentError, Paid, Policy};
@@ -10,6 +9,7 @@ use farthing_money::{Amount, Asset, AssetKind, Money};
 use farthing_protocol::ports::{Clock, Declined, FeeBearer, PayContext, PayError, Payer, Quote, Share};
 use farthing_protocol::{Challenge, MethodId, PaymentProof, UnixMs};
 use serde::Deserialize;
+use tokio::sync::Notify;
 
 pub const NOW: u64 = 1_769_688_000_000;
 /// In every credential.
@@ -20,7 +20,7 @@ pub const TOKEN: &str = "0x20c0000000000000000000000000000000000009";
 #[derive(Clone)]
 pub enum Does {
     Pays,
-    PaysAfter(Duration),
+    PaysWhenTold(Arc<Notify>),
     Fails(PayError),
     Panics,
 }
@@ -100,7 +100,7 @@ impl Payer for FakePayer {
         assert_eq!(self.quote(challenge).unwrap().money, context.cap, "the cap is what was agreed to");
         match &self.does {
             Does::Pays => {}
-            Does::PaysAfter(delay) => tokio::time::sleep(*delay).await,
+            Does::PaysWhenTold(told) => told.notified().await,
             Does::Fails(error) => return Err(error.clone()),
             Does::Panics => panic!("the test rail panics"),
         }

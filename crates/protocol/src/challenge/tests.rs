@@ -23,7 +23,9 @@ fn each_broken_rule_has_its_code() {
     let cases: &[(&str, &str)] = &[
         (GOOD, "ok a"),
         ("", "not_payment_scheme"),
-        ("Payment", "missing_parameter"),
+        ("Payment", "not_payment_scheme"),
+        ("Payment ", "missing_parameter"),
+        (&GOOD.replace("Payment ", "Payment, "), "not_payment_scheme"),
         ("Payments id=\"a\"", "not_payment_scheme"),
         ("Bearer x, Payment id=\"a\"", "not_payment_scheme"),
         ("id=\"a\", realm=\"b\"", "not_payment_scheme"),
@@ -51,7 +53,8 @@ fn each_broken_rule_has_its_code() {
         (&format!("{GOOD}, description=\"a\\u000ab\""), "bad_syntax"),
         (&format!("{GOOD}, expires=\"soon\""), "bad_timestamp"),
         (&format!("{GOOD}, digest=\"md5=abc\""), "bad_digest"),
-        (&format!("{GOOD}, header=\"payment-authorization\""), "ok a"),
+        (&format!("{GOOD}, header=\"Payment-Authorization\""), "ok a"),
+        (&format!("{GOOD}, header=\"payment-authorization\""), "bad_header_name"),
         (&format!("{GOOD}, header=\"authorization\""), "ok a"),
         (&format!("{GOOD}, header=\"Cookie\""), "bad_header_name"),
         (&format!("{GOOD}, opaque=\"trace-123\""), "bad_base64"),
@@ -90,7 +93,7 @@ fn lists_are_read_one_by_one() {
         (format!("{GOOD}, description=\"Say \"Payment\" twice\", {second}"), &["a", "b"]),
         (format!("{second}, {GOOD}, x=\"open, Payment id=c"), &["b", "bad_syntax"]),
         (format!("{second}, Bearer x=\"open, Payment id=c"), &["b"]),
-        ("Payment, Payment".to_owned(), &["missing_parameter", "missing_parameter"]),
+        ("Payment , Payment, ".to_owned(), &["missing_parameter"]),
         (String::new(), &[]),
     ];
     for (value, expected) in cases {

@@ -6,136 +6,17 @@
 //!
 //! It is not a server: bodies, sockets and waiting belong to the driver.
 
+mod step;
+
+pub use step::{Action, BodyTooLarge, Event, Offer, Outcome, Terms};
+
 use crate::binding::Binder;
 use crate::digest::Sha256Digest;
 use crate::ports::{
     AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, Delivery, NewClaim,
     SettleError, Settled, SettlementPlan, StoreError, Verified, VerifyError,
 };
-use crate::{Credential, EncodedJson, Problem, ProblemKind, Receipt, UnixMs};
-
-/// One way to pay for the requested route, as the route would offer it now.
-#[derive(Debug, Clone, Copy)]
-pub struct Offer<'a> {
-    /// The method's name.
-    pub method: &'a str,
-    /// The intent.
-    pub intent: &'a str,
-    /// The encoded request.
-    pub request: &'a EncodedJson,
-}
-
-/// What the route asks for.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms<'a> {
-    /// The realm that challenges are issued for: the public host.
-    pub realm: &'a str,
-    /// Names the route; written into the challenge's opaque slot.
-    pub scope: &'a str,
-    /// Every way to pay.
-    pub offers: &'a [Offer<'a>],
-    /// How long a delivery may take before it counts as failed, in milliseconds.
-    pub lease_ms: u64,
-}
-
-/// What the driver is to do next.
-#[derive(Debug)]
-pub enum Action {
-    /// Answer 402 with fresh challenges for every offer.
-    Challenge(Problem),
-    /// Answer with this problem and no challenge. `retry_after_s` becomes a `Retry-After` header.
-    Refuse {
-        /// What to answer.
-        problem: Problem,
-        /// When the same credential may be sent again, in seconds; `None` when never.
-        retry_after_s: Option<u32>,
-    },
-    /// Read the request's body (up to the driver's limit), keep it, and hand its digest back as [`Event::Body`].
-    ReadBody,
-    /// Ask the offer's verifier for the credential's keys, the store for the claim; answer with [`Event::Recalled`].
-    Recall {
-        /// Index of the offer that the credential answers.
-        offer: usize,
-        /// The claim to look up.
-        id: ClaimId,
-    },
-    /// Verify with the offer's verifier; answer with [`Event::Verified`].
-    Verify {
-        /// Index of the offer that the credential answers.
-        offer: usize,
-        /// When the challenge expires.
-        expires: UnixMs,
-    },
-    /// Claim in the store; answer with [`Event::Claimed`].
-    Claim(Box<NewClaim>),
-    /// Settle with the offer's verifier; answer with [`Event::Settlement`].
-    Settle {
-        /// Index of the offer that the credential answers.
-        offer: usize,
-        /// What to settle.
-        plan: SettlementPlan,
-    },
-    /// Take this step in the store; answer with [`Event::Recorded`].
-    Record {
-        /// The claim.
-        id: ClaimId,
-        /// The step.
-        step: ClaimStep,
-    },
-    /// Serve the request, then call [`Outcome::step`] with how that went and record it.
-    Deliver(Box<Outcome>),
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Event {
-    /// The digest of the body that was read.
-    Body(Result<Sha256Digest, BodyTooLarge>),
-    /// The credential's keys and the claim of that id, if there is one.
-    Recalled {
-        /// The keys, or why the payload cannot be read.
-        keys: Result<Vec<ClaimKey>, Problem>,
-        /// The claim.
-        claim: Result<Option<Claim>, StoreError>,
-    },
-    /// The verifier's answer.
-    Verified(Result<Verified, VerifyError>),
-    /// The store's answer.
-    Claimed(Result<ClaimOutcome, StoreError>),
-    /// The rail's answer.
-    Settlement(Result<Settled, SettleError>),
-    /// The store's answer.
-    Recorded(Result<(), AdvanceError>),
-}
-
-/// The body is larger than the driver reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BodyTooLarge {
-    /// The most that the driver reads, in bytes.
-    pub max: usize,
-}
-
-/// A settled payment whose call is to be served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The claim to record the delivery on.
-    pub id: ClaimId,
-    /// For the response, on 2xx only (C14).
-    pub receipt: Receipt,
-    /// Who paid, where known.
-    pub payer: Option<String>,
-}
-
-impl Outcome {
-    /// The step to record when the upstream has answered (or failed to): a 2xx is a delivery, anything else leaves a credit.
-    #[must_use]
-    pub fn step(&self, status: Option<u16>) -> ClaimStep {
-        match status {
-            Some(200..=299) => ClaimStep::Delivered,
-            _ => ClaimStep::Undelivered,
-        }
-    }
-}
+use crate::{Credential, Problem, ProblemKind, Receipt, UnixMs};
 
 /// The seller's flow for one request that carries a credential.
 ///
@@ -151,18 +32,34 @@ pub struct GateFlow<'a> {
 #[derive(Debug)]
 enum State {
     Start,
-    Body { offer: usize },
-    Recall { offer: usize },
+    Body { pick: Pick },
+    Recall { pick: Pick },
     Verify { offer: usize, expires: UnixMs },
-    Claim { offer: usize, plan: SettlementPlan },
-    Settle,
+    Claim { offer: usize, plan: SettlementPlan, payer: Option<String> },
+    Settle { payer: Option<String> },
     Record { next: Next },
     Done,
 }
 
+/// The offer that a credential answers.
+#[derive(Debug, Clone, Copy)]
+struct Pick {
+    offer: usize,
+    terms: Standing,
+}
+
+/// Whether the credential's request is what the route asks for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is.
+    Current,
+    /// The route has other terms by now: good for a payment that was made under the old ones, not for a new one.
+    Superseded,
+}
+
 #[derive(Debug)]
 enum Next {
-    Deliver(Settled),
+    Deliver { settled: Settled, payer: Option<String> },
     Challenge(Problem),
 }
 
@@ -181,6 +78,9 @@ impl<'a> GateFlow<'a> {
 
     /// Checks what needs no IO: that the challenge is ours, unaltered, for this realm and this route (C6).
     pub fn start(&mut self, binder: &Binder) -> Action {
+        if !matches!(self.state, State::Start) {
+            return self.out_of_step();
+        }
         let echo = &self.credential.challenge;
         if binder.check(echo).is_err() {
             return self.challenge(
@@ -197,44 +97,63 @@ impl<'a> GateFlow<'a> {
                 "The challenge was issued for another route.",
             );
         }
-        let same_kind = |o: &Offer<'_>| o.method == echo.method && o.intent == echo.intent;
-        let Some(offer) =
-            self.terms.offers.iter().position(|o| same_kind(o) && o.request.as_str() == echo.request)
-        else {
-            return self.challenge(
-                ProblemKind::InvalidChallenge,
-                "challenge_for_other_terms",
-                "The terms of this route have changed since the challenge was issued.",
-            );
-        };
+        let Some(pick) = self.pick() else { return self.other_terms() };
         if echo.digest.is_some() {
-            self.state = State::Body { offer };
+            self.state = State::Body { pick };
             return Action::ReadBody;
         }
-        self.recall(offer)
+        self.recall(pick)
+    }
+
+    /// The offer with this very request, or else any of the same kind.
+    fn pick(&self) -> Option<Pick> {
+        let echo = &self.credential.challenge;
+        let kind = |offer: &Offer<'_>| offer.method == echo.method && offer.intent == echo.intent;
+        let offers = self.terms.offers;
+        let current = offers.iter().position(|offer| kind(offer) && offer.request.as_str() == echo.request);
+        current
+            .map(|offer| Pick { offer, terms: Standing::Current })
+            .or_else(|| Some(Pick { offer: offers.iter().position(kind)?, terms: Standing::Superseded }))
+    }
+
+    fn other_terms(&mut self) -> Action {
+        self.challenge(
+            ProblemKind::InvalidChallenge,
+            "challenge_for_other_terms",
+            "The terms of this route have changed since the challenge was issued.",
+        )
     }
 
     /// What to do after `event`.
     pub fn handle(&mut self, event: Event, now: UnixMs) -> Action {
         match (std::mem::replace(&mut self.state, State::Done), event) {
-            (State::Body { offer }, Event::Body(body)) => self.after_body(offer, body),
-            (State::Recall { offer }, Event::Recalled { keys, claim }) => {
-                self.after_recall(offer, keys, claim, now)
+            (State::Body { pick }, Event::Body(body)) => self.after_body(pick, body),
+            (State::Recall { pick }, Event::Recalled { keys, claim }) => {
+                self.after_recall(pick, keys, claim, now)
             }
             (State::Verify { offer, expires }, Event::Verified(result)) => {
                 self.after_verify(offer, expires, result)
             }
-            (State::Claim { offer, plan }, Event::Claimed(result)) => {
-                self.after_claim(offer, plan, result, now)
-            }
-            (State::Settle, Event::Settlement(result)) => self.after_settle(result, now),
+            (State::Claim { offer, plan, payer }, Event::Claimed(result)) => match result {
+                Ok(ClaimOutcome::New) => {
+                    self.state = State::Settle { payer };
+                    Action::Settle { offer, plan }
+                }
+                other => self.not_claimed(other, now),
+            },
+            (State::Settle { payer }, Event::Settlement(result)) => self.after_settle(payer, result, now),
             (State::Record { next }, Event::Recorded(result)) => self.after_record(next, result),
-            // A driver that answers another question than was asked has lost its place: nothing may be assumed.
-            _ => pending("flow_out_of_step", "The payment's state is being checked."),
+            _ => self.out_of_step(),
         }
     }
 
-    fn after_body(&mut self, offer: usize, body: Result<Sha256Digest, BodyTooLarge>) -> Action {
+    /// A driver that answers another question than was asked has lost its place: nothing may be assumed.
+    fn out_of_step(&mut self) -> Action {
+        self.state = State::Done;
+        pending("flow_out_of_step", "The payment's state is being checked.")
+    }
+
+    fn after_body(&mut self, pick: Pick, body: Result<Sha256Digest, BodyTooLarge>) -> Action {
         let matched = match body {
             Ok(body) => {
                 self.credential.challenge.digest.as_deref().is_some_and(|header| body.matches(header))
@@ -245,7 +164,7 @@ impl<'a> GateFlow<'a> {
             }
         };
         if matched {
-            return self.recall(offer);
+            return self.recall(pick);
         }
         self.challenge(
             ProblemKind::VerificationFailed,
@@ -254,14 +173,14 @@ impl<'a> GateFlow<'a> {
         )
     }
 
-    fn recall(&mut self, offer: usize) -> Action {
-        self.state = State::Recall { offer };
-        Action::Recall { offer, id: self.id() }
+    fn recall(&mut self, pick: Pick) -> Action {
+        self.state = State::Recall { pick };
+        Action::Recall { offer: pick.offer, id: self.id() }
     }
 
     fn after_recall(
         &mut self,
-        offer: usize,
+        pick: Pick,
         keys: Result<Vec<ClaimKey>, Problem>,
         claim: Result<Option<Claim>, StoreError>,
         now: UnixMs,
@@ -270,18 +189,22 @@ impl<'a> GateFlow<'a> {
             Ok(keys) => keys,
             Err(problem) => return self.challenge(problem.kind, problem.code, problem.detail),
         };
+        // Money that the bytes do not name cannot be recognised: no keys are not the claim's keys.
+        let same_money =
+            |claim: &Claim| !keys.is_empty() && keys.iter().all(|key| claim.new.keys.contains(key));
         match claim {
             Err(_) => {
                 pending("store_unavailable", "Payments cannot be checked right now. Nothing was charged.")
             }
             Ok(Some(claim)) if !matches!(claim.state, ClaimState::Failed { .. }) => {
-                if keys.iter().all(|key| claim.new.keys.contains(key)) {
-                    self.existing(claim.state, now)
-                } else {
-                    replayed()
+                match (same_money(&claim), pick.terms) {
+                    (true, _) => self.existing(claim, now),
+                    (false, Standing::Current) => replayed(),
+                    (false, Standing::Superseded) => self.other_terms(),
                 }
             }
-            Ok(_) => self.check_expiry(offer, now),
+            Ok(_) if pick.terms == Standing::Superseded => self.other_terms(),
+            Ok(_) => self.check_expiry(pick.offer, now),
         }
     }
 
@@ -306,8 +229,15 @@ impl<'a> GateFlow<'a> {
         result: Result<Verified, VerifyError>,
     ) -> Action {
         match result {
+            // Money without a name could be used again under another challenge.
+            Ok(verified) if verified.keys.is_empty() => self.challenge(
+                ProblemKind::InternalPaymentError,
+                "verifier_without_keys",
+                "The payment cannot be checked. Nothing was charged.",
+            ),
             Ok(verified) => {
-                self.state = State::Claim { offer, plan: verified.plan.clone() };
+                self.state =
+                    State::Claim { offer, plan: verified.plan.clone(), payer: verified.payer.clone() };
                 Action::Claim(Box::new(NewClaim {
                     id: self.id(),
                     keys: verified.keys,
@@ -326,19 +256,10 @@ impl<'a> GateFlow<'a> {
         }
     }
 
-    fn after_claim(
-        &mut self,
-        offer: usize,
-        plan: SettlementPlan,
-        result: Result<ClaimOutcome, StoreError>,
-        now: UnixMs,
-    ) -> Action {
+    fn not_claimed(&mut self, result: Result<ClaimOutcome, StoreError>, now: UnixMs) -> Action {
         match result {
-            Ok(ClaimOutcome::New) => {
-                self.state = State::Settle;
-                Action::Settle { offer, plan }
-            }
-            Ok(ClaimOutcome::Existing(claim)) => self.existing(claim.state, now),
+            Ok(ClaimOutcome::New) => self.out_of_step(),
+            Ok(ClaimOutcome::Existing(claim)) => self.existing(*claim, now),
             Ok(ClaimOutcome::Taken { .. }) => replayed(),
             Ok(ClaimOutcome::OverBudget { .. }) => Action::Refuse {
                 problem: Problem::new(
@@ -354,12 +275,12 @@ impl<'a> GateFlow<'a> {
         }
     }
 
-    fn existing(&mut self, state: ClaimState, now: UnixMs) -> Action {
+    fn existing(&mut self, claim: Claim, now: UnixMs) -> Action {
         let in_progress = |detail: &str| Action::Refuse {
             problem: Problem::new(ProblemKind::PaymentInProgress, "payment_in_progress", detail),
             retry_after_s: Some(1),
         };
-        match state {
+        match claim.state {
             ClaimState::Settling => {
                 in_progress("This payment is being settled. Send the same credential again.")
             }
@@ -368,19 +289,25 @@ impl<'a> GateFlow<'a> {
             ),
             ClaimState::Credit(settled) | ClaimState::Delivering { settled, .. } => {
                 let step = ClaimStep::BeginDelivery { lease_until: now.plus_ms(self.terms.lease_ms) };
-                self.record(step, Next::Deliver(settled))
+                self.record(step, Next::Deliver { settled, payer: claim.new.payer })
             }
             ClaimState::Delivered(_) => replayed(),
             // A failed claim is claimed anew, so a store never reports one as existing.
-            ClaimState::Failed { .. } => pending("flow_out_of_step", "The payment's state is being checked."),
+            ClaimState::Failed { .. } => self.out_of_step(),
         }
     }
 
-    fn after_settle(&mut self, result: Result<Settled, SettleError>, now: UnixMs) -> Action {
+    fn after_settle(
+        &mut self,
+        payer: Option<String>,
+        result: Result<Settled, SettleError>,
+        now: UnixMs,
+    ) -> Action {
         match result {
             Ok(settled) => {
                 let delivery = Delivery::Begin { lease_until: now.plus_ms(self.terms.lease_ms) };
-                self.record(ClaimStep::Settled { settled: settled.clone(), delivery }, Next::Deliver(settled))
+                let step = ClaimStep::Settled { settled: settled.clone(), delivery };
+                self.record(step, Next::Deliver { settled, payer })
             }
             Err(SettleError::Rejected(problem)) => {
                 self.record(ClaimStep::Failed { why: problem.code.to_owned() }, Next::Challenge(problem))
@@ -399,12 +326,12 @@ impl<'a> GateFlow<'a> {
 
     fn after_record(&mut self, next: Next, result: Result<(), AdvanceError>) -> Action {
         match (next, result) {
-            (Next::Deliver(settled), Ok(())) => Action::Deliver(Box::new(Outcome {
+            (Next::Deliver { settled, payer }, Ok(())) => Action::Deliver(Box::new(Outcome {
                 id: self.id(),
                 receipt: Receipt::for_settled(&self.credential.challenge.method, settled),
-                payer: self.credential.source.as_deref().map(str::to_owned),
+                payer,
             })),
-            (Next::Deliver(_), Err(AdvanceError::WrongState { .. })) => Action::Refuse {
+            (Next::Deliver { .. }, Err(AdvanceError::WrongState { .. })) => Action::Refuse {
                 problem: Problem::new(
                     ProblemKind::PaymentInProgress,
                     "payment_in_progress",
@@ -456,3 +383,6 @@ fn pending(code: &'static str, detail: &str) -> Action {
 fn dialect_scope_is(opaque: Option<&str>, scope: &str) -> bool {
     opaque.is_some_and(|opaque| crate::dialect::mpp::scope_is(opaque, scope))
 }
+
+#[cfg(test)]
+mod tests;

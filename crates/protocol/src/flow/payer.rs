@@ -4,6 +4,8 @@
 //! credential, and when the seller will not take it the flow ends with what is known. It is not a policy: whether to pay
 //! is the driver's answer to [`Action::Choose`].
 
+use std::fmt;
+
 use crate::ports::{PayError, Quote};
 use crate::{Challenge, CredentialHeader, FormatError, PaymentProof, Receipt};
 
@@ -14,7 +16,7 @@ pub enum Action {
     /// [`Event::Unsent`]. Never follow a redirect with a credential.
     Send {
         /// Header name and value; the value is secret.
-        credential: Option<(CredentialHeader, String)>,
+        credential: Option<(CredentialHeader, CredentialValue)>,
         /// Wait this long first, in milliseconds.
         after_ms: u64,
     },
@@ -26,6 +28,24 @@ pub enum Action {
     Finish(Finish),
     /// Give up.
     Fail(Box<FlowError>),
+}
+
+/// A credential's header value. It authorises money, so `Debug` does not show it (C19).
+#[derive(Clone, PartialEq, Eq)]
+pub struct CredentialValue(String);
+
+impl CredentialValue {
+    /// The header value, to be sent and not to be kept.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CredentialValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CredentialValue({} bytes)", self.0.len())
+    }
 }
 
 /// How a flow ended well.
@@ -133,7 +153,7 @@ pub enum FlowError {
         /// What was agreed to; it may have been taken.
         quote: Box<Quote>,
     },
-    /// The credential cannot be written.
+    /// The payment was made and its credential cannot be written.
     #[error(transparent)]
     Format(#[from] FormatError),
 }
@@ -158,7 +178,10 @@ impl FlowError {
     pub const fn may_have_paid(&self) -> bool {
         matches!(
             self,
-            Self::NotServed { .. } | Self::AnswerLost { .. } | Self::NotPaid(PayError::Unknown { .. })
+            Self::NotServed { .. }
+                | Self::AnswerLost { .. }
+                | Self::NotPaid(PayError::Unknown { .. })
+                | Self::Format(_)
         )
     }
 }
@@ -182,6 +205,7 @@ pub struct PayerFlow {
 
 #[derive(Debug)]
 enum State {
+    Ready,
     Probing,
     Choosing,
     Paying { challenge: Box<Challenge>, quote: Box<Quote> },
@@ -192,7 +216,7 @@ enum State {
 #[derive(Debug, Clone)]
 struct Sent {
     header: CredentialHeader,
-    value: String,
+    value: CredentialValue,
     challenge_id: String,
     quote: Box<Quote>,
 }
@@ -206,11 +230,14 @@ impl PayerFlow {
     /// A flow at its start.
     #[must_use]
     pub const fn new(repeat: Repeat) -> Self {
-        Self { state: State::Probing, repeat, resends_left: Self::RESENDS }
+        Self { state: State::Ready, repeat, resends_left: Self::RESENDS }
     }
 
     /// The first action: the request without a credential.
     pub fn start(&mut self) -> Action {
+        if !matches!(self.state, State::Ready) {
+            return out_of_step(std::mem::replace(&mut self.state, State::Done));
+        }
         self.state = State::Probing;
         Action::Send { credential: None, after_ms: 0 }
     }
@@ -226,7 +253,7 @@ impl PayerFlow {
             }
             (State::Sent(sent), Event::Answered(answer)) => self.after_answer(sent, answer),
             (State::Sent(sent), Event::Unsent { why }) => self.after_loss(sent, why),
-            _ => fail(FlowError::Transport { why: "the payment flow was driven out of step".into() }),
+            (state, _) => out_of_step(state),
         }
     }
 
@@ -267,7 +294,7 @@ impl PayerFlow {
     ) -> Action {
         let value = match result {
             Ok(proof) => match challenge.answer(&proof) {
-                Ok(value) => value,
+                Ok(value) => CredentialValue(value),
                 Err(error) => return fail(FlowError::Format(error)),
             },
             Err(error) => return fail(FlowError::NotPaid(error)),
@@ -316,7 +343,8 @@ impl PayerFlow {
     }
 
     fn after_loss(&mut self, sent: Sent, why: String) -> Action {
-        if self.resends_left == 0 {
+        // Nobody has said that the call was not carried out: only a harmless one is sent again.
+        if self.resends_left == 0 || self.repeat == Repeat::Harmful {
             return fail(FlowError::AnswerLost { why, challenge_id: sent.challenge_id, quote: sent.quote });
         }
         self.resends_left -= 1;
@@ -324,6 +352,23 @@ impl PayerFlow {
     }
 }
 
+/// A driver that answers another question than was asked has lost its place. What may have been paid is still told.
+fn out_of_step(state: State) -> Action {
+    let why = "the payment flow was driven out of step".to_owned();
+    fail(match state {
+        State::Sent(sent) => {
+            FlowError::AnswerLost { why, challenge_id: sent.challenge_id, quote: sent.quote }
+        }
+        State::Paying { challenge, .. } => {
+            FlowError::NotPaid(PayError::Unknown { reference: challenge.id, why })
+        }
+        State::Ready | State::Probing | State::Choosing | State::Done => FlowError::Transport { why },
+    })
+}
+
 fn fail(error: FlowError) -> Action {
     Action::Fail(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests;

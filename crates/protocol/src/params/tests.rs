@@ -26,10 +26,12 @@ fn header_values_are_split() {
     let cases: &[(&str, &[&str])] = &[
         ("", &[]),
         (" , ,", &[]),
-        ("Payment", &["Payment"]),
+        ("Payment", &["?"]),
+        ("Payment, a=1", &["?", "a=1"]),
+        ("Payment ,a=1", &["Payment", "a=1"]),
         ("Payment a=1", &["Payment", "a=1"]),
         ("Payment  a = \"1\" ,b=2 , c= 3", &["Payment", "a=1", "b=2", "c=3"]),
-        ("Bearer, Payment a=\"x, Payment b=1\"", &["Bearer", "Payment", "a=x, Payment b=1"]),
+        ("Bearer, Payment a=\"x, Payment b=1\"", &["?", "Payment", "a=x, Payment b=1"]),
         ("Bearer abc, Payment a=1", &["Bearer", "?", "Payment", "a=1"]),
         ("Negotiate YWJj==, Payment a=1", &["Negotiate", "YWJj==", "Payment", "a=1"]),
         ("Basic realm=\"a\\\"b\", Digest x=y", &["Basic", "realm=a\"b", "Digest", "x=y"]),
@@ -46,6 +48,15 @@ fn header_values_are_split() {
         (
             "Payment a=\"x\\u000ay\"",
             &["Payment", "! malformed parameter list at byte 12: no control character"],
+        ),
+        ("Payment a=/b:c==, d=", &["Payment", "a=/b:c==", "d="]),
+        (
+            "Payment a=b\"c, d=\u{1}",
+            &[
+                "Payment",
+                "! malformed parameter list at byte 11: a token or a quoted string",
+                "! malformed parameter list at byte 17: a token or a quoted string",
+            ],
         ),
         ("Payment =1", &["Payment=1"]),
         (

@@ -1,5 +1,7 @@
 //! The seller's half of a payment rail.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use farthing_money::{Asset, Money};
 use serde::{Deserialize, Serialize};
@@ -71,12 +73,18 @@ pub struct Verified {
 }
 
 /// What is needed to settle a payment, written to the journal before anything is done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettlementPlan {
     /// [`Verifier::rail`] of the rail that made it.
     pub rail: String,
-    /// The rail's own data. May contain what authorises the payment: never logged.
+    /// The rail's own data. May contain what authorises the payment: `Debug` does not show it (C19).
     pub data: Value,
+}
+
+impl fmt::Debug for SettlementPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SettlementPlan").field("rail", &self.rail).finish_non_exhaustive()
+    }
 }
 
 /// A settled payment: what the Receipt will say.

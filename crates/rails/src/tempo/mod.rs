@@ -24,6 +24,8 @@ mod rpc;
 mod settle;
 mod simulate;
 mod sponsor;
+#[cfg(test)]
+mod testing;
 pub mod tokens;
 mod transaction;
 mod transfers;

@@ -145,6 +145,9 @@ impl TempoPayer {
             let why = format!("chain {chain_id} is not one that this wallet pays on");
             return Err(declined("chain_not_allowed", &why));
         }
+        if charge.fee == Fee::Seller && !charge.amount.is_zero() && !charge.modes.allow(Mode::Pull) {
+            return Err(ChargeError::SponsoredPush.into());
+        }
         let how = self.how(&charge);
         Ok(Reading { charge, chain_id, how })
     }

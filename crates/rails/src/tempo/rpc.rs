@@ -11,6 +11,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tempo_primitives::TempoTransaction;
 use tempo_primitives::transaction::Call;
 use tokio::sync::OnceCell;
 
@@ -220,12 +221,15 @@ impl TempoRpc {
         })
     }
 
-    /// Executes `calls` from `sender` without changing anything.
+    /// Executes the calls of `tx` from `sender` without changing anything. Its fee, nonce and validity are left out: nodes
+    /// do not agree on them here, and the chain checks them anyway.
     ///
     /// # Errors
     /// [`RpcError::Rejected`] when they revert.
-    pub async fn simulate(&self, sender: Address, calls: &[Call], gas: u64) -> Result<(), RpcError> {
-        let request = json!({"from": sender, "calls": calls_json(calls), "gas": U64::from(gas)});
+    pub async fn simulate(&self, sender: Address, tx: &TempoTransaction) -> Result<(), RpcError> {
+        // At least as much as any payment takes, because what an account's first nonce costs is counted here too.
+        let gas = U64::from(tx.gas_limit.max(Self::SIMULATION_GAS));
+        let request = json!({"from": sender, "calls": calls_json(&tx.calls), "gas": gas});
         self.request::<Value>("eth_call", json!([request, "latest"])).await.map(|_| ())
     }
 
@@ -261,7 +265,14 @@ impl TempoRpc {
     /// # Errors
     /// [`RpcError`].
     pub async fn receipt(&self, hash: B256) -> Result<Option<TxReceipt>, RpcError> {
-        self.request("eth_getTransactionReceipt", json!([hash])).await
+        const METHOD: &str = "eth_getTransactionReceipt";
+        match self.request::<Option<TxReceipt>>(METHOD, json!([hash])).await? {
+            Some(receipt) if receipt.transaction_hash != hash => Err(RpcError::Unknown {
+                method: METHOD,
+                detail: "the receipt is of another transaction".into(),
+            }),
+            found => Ok(found),
+        }
     }
 
     /// Broadcasts a transaction and waits for its receipt.

@@ -69,10 +69,11 @@ impl Plan {
             How::Push { hash } => Ok(self.settled(hash.to_string(), now)),
             How::Proof { challenge_id } => Ok(self.settled(challenge_id.clone(), now)),
             How::Pull(pull) => match pull.broadcast(rpc).await? {
-                Broadcast::Included(receipt) => {
-                    pull.check(&receipt).map_err(Problem::from)?;
-                    Ok(self.settled(pull.hash.to_string(), now))
-                }
+                Broadcast::Included(receipt) => match pull.check(&receipt) {
+                    Ok(()) => Ok(self.settled(pull.hash.to_string(), now)),
+                    Err(error @ ChargeError::Reverted) => Err(Problem::from(error).into()),
+                    Err(error) => Err(SettleError::Unknown { detail: unproven(&error) }),
+                },
                 Broadcast::Refused { why } => Err(refused(&why).into()),
                 // An earlier attempt may have sent it: only the chain knows.
                 Broadcast::NotSent { why } | Broadcast::Lost { why } => {
@@ -94,13 +95,13 @@ impl Plan {
         // The clock is read before the receipt is looked for: a block in between would otherwise be missed.
         let chain_now = rpc.head().await.map_err(|error| error.to_string())?.timestamp;
         match rpc.receipt(pull.hash).await.map_err(|error| error.to_string())? {
-            Some(receipt) => Ok(self.resolved(pull, &receipt, now)),
+            Some(receipt) => self.resolved(pull, &receipt, now),
             None if chain_now >= pull.valid_before.saturating_add(GRACE_S) => {
                 Ok(Resolution::Failed { why: "the transaction ended without being executed".to_owned() })
             }
             None if chain_now < pull.valid_before => {
                 match pull.broadcast(rpc).await.map_err(|error| error.to_string())? {
-                    Broadcast::Included(receipt) => Ok(self.resolved(pull, &receipt, now)),
+                    Broadcast::Included(receipt) => self.resolved(pull, &receipt, now),
                     // A refusal may be for something that passes: only the end of validity is final here.
                     _ => Ok(Resolution::Pending),
                 }
@@ -109,10 +110,11 @@ impl Plan {
         }
     }
 
-    fn resolved(&self, pull: &Pull, receipt: &TxReceipt, now: UnixMs) -> Resolution {
+    fn resolved(&self, pull: &Pull, receipt: &TxReceipt, now: UnixMs) -> Result<Resolution, String> {
         match pull.check(receipt) {
-            Ok(()) => Resolution::Settled(self.settled(pull.hash.to_string(), now)),
-            Err(error) => Resolution::Failed { why: error.to_string() },
+            Ok(()) => Ok(Resolution::Settled(self.settled(pull.hash.to_string(), now))),
+            Err(error @ ChargeError::Reverted) => Ok(Resolution::Failed { why: error.to_string() }),
+            Err(error) => Err(unproven(&error)),
         }
     }
 }
@@ -134,6 +136,12 @@ impl Pull {
     }
 }
 
+/// Its calls were checked before it was sent, so a success without its logs is a node's mistake: the payer has paid, and
+/// calling that a failure would cost them the money.
+fn unproven(error: &ChargeError) -> String {
+    format!("the node says that the transaction succeeded and shows no payment: {error}")
+}
+
 fn refused(why: &str) -> Problem {
     let insufficient = why.to_ascii_lowercase().contains("insufficient");
     let (kind, code) = if insufficient {
@@ -143,3 +151,6 @@ fn refused(why: &str) -> Problem {
     };
     Problem::new(kind, code, format!("The chain refused the transaction: {why}."))
 }
+
+#[cfg(test)]
+mod tests;

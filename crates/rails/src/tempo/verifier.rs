@@ -321,10 +321,9 @@ impl TempoCharge {
             let access = AccessKey { account: signed.sender(), key };
             keychain::check(rpc, access, now).await.map_err(unavailable)?.map_err(rejected)?;
         }
-        let gas = TempoRpc::SIMULATION_GAS.max(signed.tx().gas_limit);
         let (balance, simulated) = tokio::join!(
             rpc.balance(charge.currency, signed.sender()),
-            rpc.simulate(signed.sender(), &signed.tx().calls, gas),
+            rpc.simulate(signed.sender(), signed.tx()),
         );
         let (available, required) = (balance.map_err(unavailable)?, U256::from(charge.amount.base()));
         if available < required {
@@ -374,20 +373,13 @@ impl TempoCharge {
         let source = self.source(request.credential).map_err(rejected)?;
         let rpc = &self.terms.rpc;
         rpc.expect_chain(self.terms.chain_id).await.map_err(unavailable)?;
-        let receipt =
-            match broadcast::wait(rpc, hash, Patience::LAG, "the transaction is not on the chain yet".into())
-                .await
-            {
-                Broadcast::Included(receipt) if receipt.transaction_hash == hash => receipt,
-                Broadcast::Lost { why } | Broadcast::Refused { why } | Broadcast::NotSent { why } => {
-                    return Err(VerifyError::Unavailable { detail: why });
-                }
-                Broadcast::Included(_) => {
-                    return Err(VerifyError::Unavailable {
-                        detail: "the node's receipt is of another transaction".into(),
-                    });
-                }
-            };
+        let unseen = "the transaction is not on the chain yet".to_owned();
+        let receipt = match broadcast::wait(rpc, hash, Patience::LAG, unseen).await {
+            Broadcast::Included(receipt) => receipt,
+            Broadcast::Lost { why } | Broadcast::Refused { why } | Broadcast::NotSent { why } => {
+                return Err(VerifyError::Unavailable { detail: why });
+            }
+        };
         let payer = source.unwrap_or(receipt.from);
         match receipt.check(charge, named(request.credential), payer) {
             Ok(()) => {}

@@ -1,6 +1,6 @@
 //! Nodes to test against: a real Tempo EVM (`anvil --network tempo`, path in `FARTHING_ANVIL`), and the sandbox.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 use farthing_sandbox::{RunningSandbox, Sandbox, SandboxConfig};
@@ -37,9 +37,10 @@ pub async fn sandbox() -> Option<Node> {
 #[allow(clippy::disallowed_methods, reason = "a test is the outermost ring")]
 pub async fn anvil() -> Option<Node> {
     let Ok(path) = std::env::var("FARTHING_ANVIL") else {
-        eprintln!(
-            "SKIPPED against anvil: set FARTHING_ANVIL to the path of an anvil that knows --network tempo"
-        );
+        // Not `eprintln!`: the test runner swallows that of tests that pass.
+        let name = std::thread::current().name().unwrap_or("a test").to_owned();
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "SKIPPED {name}: set FARTHING_ANVIL to an anvil that knows --network tempo").ok();
         return None;
     };
     let chain_id: u64 = 1337;

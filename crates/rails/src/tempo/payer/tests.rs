@@ -85,6 +85,10 @@ fn what_is_not_understood_is_not_paid() {
         ("chain_not_allowed", challenge("5", json!({"chainId": 42431}))),
         ("memo_unsupported", challenge("5", json!({"chainId": 4217, "memo": "0x01"}))),
         ("splits_sum", challenge("5", twice)),
+        (
+            "sponsored_push",
+            challenge("5", json!({"chainId": 4217, "feePayer": true, "supportedModes": ["push"]})),
+        ),
         ("request_field_invalid", challenge("5.0", json!({"chainId": 4217}))),
         ("request_field_invalid", challenge("-5", json!({"chainId": 4217}))),
         ("expires_missing", Challenge { expires: None, ..ok.clone() }),

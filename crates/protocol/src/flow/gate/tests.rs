@@ -1,0 +1,486 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::{Action, BodyTooLarge, Event, GateFlow, Offer, Outcome, Terms};
+use crate::dialect::mpp::{Issue, OfferTerms, PreparedOffer};
+use crate::digest::Sha256Digest;
+use crate::ports::{
+    AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, Delivery, NewClaim,
+    SettleError, Settled, SettlementPlan, StoreError, Verified, VerifyError,
+};
+use crate::{
+    Binder, Challenge, CredentialBuf, CredentialHeader, EncodedJson, Intent, MethodId, PaymentProof, Problem,
+    ProblemKind, Secret, UnixMs,
+};
+
+const NOW: UnixMs = UnixMs::from_ms(1_000_000);
+const EXPIRES: UnixMs = UnixMs::from_ms(1_300_000);
+const LEASE: u64 = 60_000;
+const BODY: &[u8] = b"the body";
+
+fn binder() -> Binder {
+    Binder::new(Secret::new(vec![7; 32]).unwrap(), None)
+}
+
+fn request(amount: &str) -> EncodedJson {
+    EncodedJson::encode(&json!({ "amount": amount })).unwrap()
+}
+
+/// What a challenge was issued for.
+#[derive(Clone, Copy)]
+struct Issued {
+    realm: &'static str,
+    scope: &'static str,
+    method: &'static str,
+    amount: &'static str,
+    body: Option<&'static [u8]>,
+}
+
+const ISSUED: Issued =
+    Issued { realm: "shop.example", scope: "GET /a", method: "tempo", amount: "10", body: None };
+
+fn credential(issued: Issued) -> CredentialBuf {
+    let offer = PreparedOffer::new(&OfferTerms {
+        realm: issued.realm,
+        scope: issued.scope,
+        method: &MethodId::new(issued.method).unwrap(),
+        intent: &Intent::charge(),
+        request: &request(issued.amount),
+        description: None,
+        header: CredentialHeader::Authorization,
+    })
+    .unwrap();
+    let mut header = String::new();
+    let digest = issued.body.map(|body| Sha256Digest::of(body).to_header_value());
+    offer.issue(&binder(), &Issue { expires: EXPIRES, nonce: 1, digest: digest.as_deref() }, &mut header);
+    let payload = RawValue::from_string(json!({ "type": "hash" }).to_string()).unwrap();
+    let proof = PaymentProof { payload, source: Some("did:claimed".into()) };
+    CredentialBuf::decode(&Challenge::parse(&header).unwrap().answer(&proof).unwrap()).unwrap()
+}
+
+/// Runs `test` on a flow for a credential issued as `issued`, sent to the route `GET /a` that asks 10.
+fn flow<T>(issued: Issued, test: impl FnOnce(&mut GateFlow<'_>, ClaimId) -> T) -> T {
+    let buffer = credential(issued);
+    let credential = buffer.view().unwrap();
+    let (stripe, tempo) = (request("10"), request("10"));
+    let offers = [
+        Offer { method: "stripe", intent: "charge", request: &stripe },
+        Offer { method: "tempo", intent: "charge", request: &tempo },
+    ];
+    let terms = Terms { realm: "shop.example", scope: "GET /a", offers: &offers, lease_ms: LEASE };
+    let id = ClaimId(credential.challenge.id.clone().into_owned());
+    test(&mut GateFlow::new(terms, &credential), id)
+}
+
+fn key(name: &str) -> ClaimKey {
+    ClaimKey(name.to_owned())
+}
+
+fn plan() -> SettlementPlan {
+    SettlementPlan { rail: "tempo:1".into(), data: Value::Null }
+}
+
+fn settled() -> Settled {
+    Settled { reference: "0xab".into(), at: NOW, external_id: None, extra: Map::new() }
+}
+
+fn verified() -> Verified {
+    let asset = farthing_money::Asset::new("USDC", 6, farthing_money::AssetKind::Fiat).unwrap();
+    Verified {
+        keys: vec![key("k"), key("k2")],
+        payer: Some("did:verified".into()),
+        paid: farthing_money::Money::new(farthing_money::Amount::from_base(10), asset),
+        reservation: None,
+        plan: plan(),
+    }
+}
+
+fn claim(id: &ClaimId, state: ClaimState) -> Claim {
+    let new = NewClaim {
+        id: id.clone(),
+        keys: vec![key("k"), key("k2")],
+        scope: "GET /a".into(),
+        payer: Some("did:verified".into()),
+        plan: plan(),
+        reservation: None,
+        expires: EXPIRES,
+    };
+    Claim { new, state, changed: NOW }
+}
+
+fn broken() -> StoreError {
+    StoreError { detail: "disk".into() }
+}
+
+fn problem(kind: ProblemKind) -> Problem {
+    Problem::new(kind, "rail_says_no", "no")
+}
+
+fn recalled(claim: Result<Option<Claim>, StoreError>) -> Event {
+    Event::Recalled { keys: Ok(vec![key("k")]), claim }
+}
+
+/// An action in a word, so that tests read as tables.
+fn word(action: &Action) -> String {
+    match action {
+        Action::Challenge(problem) => format!("402 {}", problem.code),
+        Action::Refuse { problem, retry_after_s } => {
+            format!("{} {} {retry_after_s:?}", problem.status(), problem.code)
+        }
+        Action::ReadBody => "read body".into(),
+        Action::Recall { offer, .. } => format!("recall {offer}"),
+        Action::Verify { offer, expires } => format!("verify {offer} until {}", expires.as_ms()),
+        Action::Claim(new) => {
+            format!("claim {}", new.keys.iter().map(|k| k.0.as_str()).collect::<Vec<_>>().join("+"))
+        }
+        Action::Settle { offer, .. } => format!("settle {offer}"),
+        Action::Record { step, .. } => match step {
+            ClaimStep::Settled { delivery: Delivery::Begin { lease_until }, .. } => {
+                format!("record settled until {}", lease_until.as_ms())
+            }
+            ClaimStep::Settled { delivery: Delivery::Later, .. } => "record settled".into(),
+            ClaimStep::Failed { why } => format!("record failed {why}"),
+            ClaimStep::BeginDelivery { lease_until } => format!("record begin until {}", lease_until.as_ms()),
+            ClaimStep::Delivered => "record delivered".into(),
+            ClaimStep::Undelivered => "record undelivered".into(),
+        },
+        Action::Deliver(outcome) => format!("deliver {} {:?}", outcome.receipt.reference, outcome.payer),
+    }
+}
+
+/// Drives a flow through `events`; the words of all actions.
+fn drive(issued: Issued, events: impl FnOnce(&ClaimId) -> Vec<Event>) -> Vec<String> {
+    drive_at(issued, NOW, events)
+}
+
+fn drive_at(issued: Issued, now: UnixMs, events: impl FnOnce(&ClaimId) -> Vec<Event>) -> Vec<String> {
+    flow(issued, |flow, id| {
+        let mut words = vec![word(&flow.start(&binder()))];
+        words.extend(events(&id).into_iter().map(|event| word(&flow.handle(event, now))));
+        words
+    })
+}
+
+const IN_PROGRESS: &str = "409 payment_in_progress Some(1)";
+const REPLAYED: &str = "403 credential_replayed None";
+const NO_STORE: &str = "503 store_unavailable Some(1)";
+const OUT_OF_STEP: &str = "503 flow_out_of_step Some(1)";
+const DELIVER: &str = "deliver 0xab Some(\"did:verified\")";
+
+/// C6, DESIGN section 5, Scope: what needs no IO comes first.
+#[test]
+fn the_start_checks_whose_challenge_it_is() {
+    let cases = [
+        (ISSUED, "recall 1"),
+        (Issued { method: "stripe", ..ISSUED }, "recall 0"),
+        (Issued { body: Some(BODY), ..ISSUED }, "read body"),
+        (Issued { realm: "other.example", ..ISSUED }, "402 challenge_for_another_route"),
+        (Issued { scope: "GET /b", ..ISSUED }, "402 challenge_for_another_route"),
+        (Issued { method: "lightning", ..ISSUED }, "402 challenge_for_other_terms"),
+    ];
+    for (issued, expected) in cases {
+        assert_eq!(drive(issued, |_| Vec::new()), [expected]);
+    }
+    let other = Binder::new(Secret::new(vec![8; 32]).unwrap(), None);
+    flow(ISSUED, |flow, _| assert_eq!(word(&flow.start(&other)), "402 challenge_not_ours"));
+}
+
+/// The whole walk: verify, claim, settle, record, deliver, in this order.
+#[test]
+fn a_payment_is_claimed_settled_recorded_and_delivered() {
+    let words = drive(Issued { body: Some(BODY), ..ISSUED }, |_| {
+        vec![
+            Event::Body(Ok(Sha256Digest::of(BODY))),
+            recalled(Ok(None)),
+            Event::Verified(Ok(verified())),
+            Event::Claimed(Ok(ClaimOutcome::New)),
+            Event::Settlement(Ok(settled())),
+            Event::Recorded(Ok(())),
+        ]
+    });
+    let expected = [
+        "read body",
+        "recall 1",
+        "verify 1 until 1300000",
+        "claim k+k2",
+        "settle 1",
+        "record settled until 1060000",
+        DELIVER,
+    ];
+    assert_eq!(words, expected);
+}
+
+/// C9: the body is compared before anything else is asked.
+#[test]
+fn bodies_are_those_that_the_challenge_was_issued_for() {
+    for (body, expected) in [
+        (Ok(Sha256Digest::of(BODY)), "recall 1"),
+        (Ok(Sha256Digest::of(b"another body")), "402 digest_mismatch"),
+        (Err(BodyTooLarge { max: 9 }), "400 body_too_large None"),
+    ] {
+        let words = drive(Issued { body: Some(BODY), ..ISSUED }, |_| vec![Event::Body(body)]);
+        assert_eq!(words.last().unwrap(), expected);
+    }
+}
+
+/// C21, C24, DESIGN section 5, Replay: what becomes of a credential that was claimed before.
+#[test]
+fn claims_are_recalled() {
+    let delivering =
+        |until| ClaimState::Delivering { settled: settled(), lease_until: UnixMs::from_ms(until) };
+    let failed = || ClaimState::Failed { why: "x".into() };
+    let cases: Vec<(Option<ClaimState>, &str)> = vec![
+        (None, "verify 1 until 1300000"),
+        (Some(failed()), "verify 1 until 1300000"),
+        (Some(ClaimState::Settling), IN_PROGRESS),
+        (Some(delivering(NOW.as_ms() + 1)), IN_PROGRESS),
+        (Some(delivering(NOW.as_ms())), "record begin until 1060000"),
+        (Some(ClaimState::Credit(settled())), "record begin until 1060000"),
+        (Some(ClaimState::Delivered(settled())), REPLAYED),
+    ];
+    for (state, expected) in cases {
+        let shown = format!("{state:?}");
+        let words = drive(ISSUED, |id| vec![recalled(Ok(state.map(|state| claim(id, state))))]);
+        assert_eq!(words.last().unwrap(), expected, "{shown}");
+    }
+    assert_eq!(drive(ISSUED, |_| vec![recalled(Err(broken()))]).last().unwrap(), NO_STORE);
+}
+
+/// The challenge's id alone serves nobody: the money must be the claim's.
+#[test]
+fn a_claim_is_recognised_by_its_money() {
+    for (keys, expected) in [
+        (vec![key("k")], "record begin until 1060000"),
+        (vec![key("k2"), key("k")], "record begin until 1060000"),
+        (vec![key("k"), key("stranger")], REPLAYED),
+        (vec![key("stranger")], REPLAYED),
+        (vec![], REPLAYED),
+    ] {
+        let words = drive(ISSUED, |id| {
+            let claim = Ok(Some(claim(id, ClaimState::Credit(settled()))));
+            vec![Event::Recalled { keys: Ok(keys), claim }]
+        });
+        assert_eq!(words.last().unwrap(), expected);
+    }
+    for (kind, expected) in [
+        (ProblemKind::InvalidPayload, "402 rail_says_no"),
+        (ProblemKind::BadRequest, "400 rail_says_no None"),
+    ] {
+        let keys = Err(problem(kind));
+        let words = drive(ISSUED, |_| vec![Event::Recalled { keys, claim: Ok(None) }]);
+        assert_eq!(words.last().unwrap(), expected);
+    }
+}
+
+/// The payer never pays for nothing: a credit outlives a change of the price, a new payment does not.
+#[test]
+fn superseded_terms_serve_what_was_paid() {
+    let old = Issued { amount: "9", ..ISSUED };
+    let with = |state: Option<ClaimState>| {
+        drive(old, |id| vec![recalled(Ok(state.map(|state| claim(id, state))))]).pop().unwrap()
+    };
+    assert_eq!(drive(old, |_| Vec::new()), ["recall 1"]);
+    assert_eq!(with(None), "402 challenge_for_other_terms");
+    assert_eq!(with(Some(ClaimState::Failed { why: "x".into() })), "402 challenge_for_other_terms");
+    assert_eq!(with(Some(ClaimState::Credit(settled()))), "record begin until 1060000");
+    assert_eq!(with(Some(ClaimState::Settling)), IN_PROGRESS);
+    assert_eq!(with(Some(ClaimState::Delivered(settled()))), REPLAYED);
+    let stranger = |id: &ClaimId| {
+        let claim = Ok(Some(claim(id, ClaimState::Credit(settled()))));
+        vec![Event::Recalled { keys: Ok(vec![key("stranger")]), claim }]
+    };
+    assert_eq!(drive(old, stranger).pop().unwrap(), "402 challenge_for_other_terms");
+}
+
+/// C2: refused at the instant that it expires, and served before; a credit needs no fresh challenge.
+#[test]
+fn expiry_is_an_instant() {
+    for (now, expected) in [
+        (1_299_999, "verify 1 until 1300000"),
+        (1_300_000, "402 challenge_expired"),
+        (u64::MAX, "402 challenge_expired"),
+    ] {
+        let words = drive_at(ISSUED, UnixMs::from_ms(now), |_| vec![recalled(Ok(None))]);
+        assert_eq!(words.last().unwrap(), expected, "{now}");
+    }
+    let words =
+        drive_at(ISSUED, EXPIRES, |id| vec![recalled(Ok(Some(claim(id, ClaimState::Credit(settled())))))]);
+    assert_eq!(words.last().unwrap(), "record begin until 1360000");
+}
+
+#[test]
+fn verification_is_answered() {
+    let nameless = Verified { keys: Vec::new(), ..verified() };
+    let cases = [
+        (Ok(verified()), "claim k+k2"),
+        (Ok(nameless), "500 verifier_without_keys None"),
+        (Err(VerifyError::Rejected(problem(ProblemKind::PaymentInsufficient))), "402 rail_says_no"),
+        (Err(VerifyError::Rejected(problem(ProblemKind::MethodUnsupported))), "400 rail_says_no None"),
+        (Err(VerifyError::Replayed), REPLAYED),
+        (Err(VerifyError::Unavailable { detail: "rpc".into() }), "503 rail_unavailable Some(1)"),
+    ];
+    for (result, expected) in cases {
+        let words = drive(ISSUED, |_| vec![recalled(Ok(None)), Event::Verified(result)]);
+        assert_eq!(words.last().unwrap(), expected);
+    }
+}
+
+/// C24: of many copies one settles; the others wait, or are refused.
+#[test]
+fn claiming_is_answered() {
+    type Given = fn(&ClaimId) -> Result<ClaimOutcome, StoreError>;
+    let cases: [(Given, &str); 7] = [
+        (|_| Ok(ClaimOutcome::New), "settle 1"),
+        (|id| Ok(ClaimOutcome::Existing(Box::new(claim(id, ClaimState::Settling)))), IN_PROGRESS),
+        (
+            |id| Ok(ClaimOutcome::Existing(Box::new(claim(id, ClaimState::Credit(settled()))))),
+            "record begin until 1060000",
+        ),
+        (
+            |id| Ok(ClaimOutcome::Existing(Box::new(claim(id, ClaimState::Failed { why: "x".into() })))),
+            OUT_OF_STEP,
+        ),
+        (|_| Ok(ClaimOutcome::Taken { what: "k".into() }), REPLAYED),
+        (|_| Ok(ClaimOutcome::OverBudget { budget: "fees".into() }), "503 sponsorship_exhausted Some(60)"),
+        (|_| Err(broken()), NO_STORE),
+    ];
+    for (outcome, expected) in cases {
+        let words = drive(ISSUED, |id| {
+            vec![recalled(Ok(None)), Event::Verified(Ok(verified())), Event::Claimed(outcome(id))]
+        });
+        assert_eq!(words.last().unwrap(), expected);
+    }
+}
+
+/// An unknown outcome is a state of its own: neither failed nor settled.
+#[test]
+fn settling_is_answered_and_recorded() {
+    let rejected = || Err(SettleError::Rejected(problem(ProblemKind::VerificationFailed)));
+    let unknown = AdvanceError::Unknown { id: ClaimId("a".into()) };
+    let wrong = AdvanceError::WrongState { state: "credit" };
+    let cases = [
+        (Ok(settled()), Ok(()), vec!["record settled until 1060000", DELIVER]),
+        (Ok(settled()), Err(wrong.clone()), vec!["record settled until 1060000", IN_PROGRESS]),
+        (Ok(settled()), Err(unknown), vec!["record settled until 1060000", NO_STORE]),
+        (Ok(settled()), Err(broken().into()), vec!["record settled until 1060000", NO_STORE]),
+        (rejected(), Ok(()), vec!["record failed rail_says_no", "402 rail_says_no"]),
+        (rejected(), Err(wrong), vec!["record failed rail_says_no", NO_STORE]),
+        (rejected(), Err(broken().into()), vec!["record failed rail_says_no", NO_STORE]),
+        (
+            Err(SettleError::Unknown { detail: "rpc".into() }),
+            Ok(()),
+            vec!["503 outcome_unknown Some(1)", OUT_OF_STEP],
+        ),
+    ];
+    for (result, recorded, expected) in cases {
+        let words = drive(ISSUED, |_| {
+            vec![
+                recalled(Ok(None)),
+                Event::Verified(Ok(verified())),
+                Event::Claimed(Ok(ClaimOutcome::New)),
+                Event::Settlement(result),
+                Event::Recorded(recorded),
+            ]
+        });
+        assert_eq!(words[4..], expected);
+    }
+}
+
+/// C14: only a 2xx is a delivery.
+#[test]
+fn deliveries_are_judged_by_status() {
+    let outcome = flow(ISSUED, |flow, id| {
+        let _ = flow.start(&binder());
+        let _ = flow.handle(recalled(Ok(Some(claim(&id, ClaimState::Credit(settled()))))), NOW);
+        let Action::Deliver(outcome) = flow.handle(Event::Recorded(Ok(())), NOW) else {
+            panic!("not delivered")
+        };
+        *outcome
+    });
+    assert_eq!(outcome.receipt.method, "tempo");
+    for (status, step) in [
+        (Some(200), ClaimStep::Delivered),
+        (Some(299), ClaimStep::Delivered),
+        (Some(199), ClaimStep::Undelivered),
+        (Some(302), ClaimStep::Undelivered),
+        (Some(404), ClaimStep::Undelivered),
+        (Some(500), ClaimStep::Undelivered),
+        (None, ClaimStep::Undelivered),
+    ] {
+        assert_eq!(Outcome::step(&outcome, status), step, "{status:?}");
+    }
+}
+
+#[test]
+fn a_flow_starts_once_and_ends_once() {
+    flow(ISSUED, |flow, _| {
+        assert_eq!(word(&flow.start(&binder())), "recall 1");
+        assert_eq!(word(&flow.start(&binder())), OUT_OF_STEP);
+        assert_eq!(word(&flow.handle(recalled(Ok(None)), NOW)), OUT_OF_STEP);
+    });
+    flow(ISSUED, |flow, _| assert_eq!(word(&flow.handle(recalled(Ok(None)), NOW)), OUT_OF_STEP));
+    assert_eq!(word(&Action::Challenge(GateFlow::unpaid())), "402 payment_required");
+}
+
+/// Any event, in any number of its forms.
+fn any_event(id: &ClaimId, choice: usize) -> Event {
+    let existing = |state| Event::Claimed(Ok(ClaimOutcome::Existing(Box::new(claim(id, state)))));
+    let found = |state| recalled(Ok(Some(claim(id, state))));
+    match choice {
+        0 => Event::Body(Ok(Sha256Digest::of(BODY))),
+        1 => Event::Body(Err(BodyTooLarge { max: 1 })),
+        2..=5 => recalled(Ok(None)),
+        6 => found(ClaimState::Credit(settled())),
+        7 => found(ClaimState::Settling),
+        8 => found(ClaimState::Failed { why: "x".into() }),
+        9..=12 => Event::Verified(Ok(verified())),
+        13 => Event::Verified(Err(VerifyError::Replayed)),
+        14..=17 => Event::Claimed(Ok(ClaimOutcome::New)),
+        18 => existing(ClaimState::Credit(settled())),
+        19 => existing(ClaimState::Settling),
+        20..=23 => Event::Settlement(Ok(settled())),
+        24 => Event::Settlement(Err(SettleError::Unknown { detail: "x".into() })),
+        25 => Event::Settlement(Err(SettleError::Rejected(problem(ProblemKind::VerificationFailed)))),
+        26 => Event::Recorded(Err(broken().into())),
+        _ => Event::Recorded(Ok(())),
+    }
+}
+
+proptest! {
+    /// Whatever a driver is told: settling follows a durable claim, delivery follows a durable record that the money is
+    /// there, each at most once, and what ends a flow ends it.
+    #[test]
+    fn nothing_is_settled_unclaimed_nor_delivered_unrecorded(choices in prop::collection::vec(0_usize..31, 0..12), body in any::<bool>()) {
+        let issued = if body { Issued { body: Some(BODY), ..ISSUED } } else { ISSUED };
+        flow(issued, |flow, id| {
+            let mut last = flow.start(&binder());
+            let (mut settles, mut delivers, mut ended) = (0, 0, false);
+            for choice in choices {
+                let event = any_event(&id, choice);
+                let claimed = matches!((&last, &event), (Action::Claim(_), Event::Claimed(Ok(ClaimOutcome::New))));
+                let funded = matches!(
+                    (&last, &event),
+                    (
+                        Action::Record { step: ClaimStep::Settled { .. } | ClaimStep::BeginDelivery { .. }, .. },
+                        Event::Recorded(Ok(()))
+                    )
+                );
+                let settlement = matches!((&last, &event), (Action::Settle { .. }, Event::Settlement(Ok(_))));
+                let action = flow.handle(event, NOW);
+                prop_assert!(!ended || word(&action) == OUT_OF_STEP);
+                match &action {
+                    Action::Settle { .. } => { prop_assert!(claimed); settles += 1; }
+                    Action::Deliver(_) => { prop_assert!(funded); delivers += 1; }
+                    Action::Record { step: ClaimStep::Settled { .. }, .. } => prop_assert!(settlement),
+                    _ => {}
+                }
+                ended |= matches!(action, Action::Challenge(_) | Action::Refuse { .. } | Action::Deliver(_));
+                last = action;
+            }
+            prop_assert!(settles <= 1 && delivers <= 1);
+            Ok(())
+        })?;
+    }
+}
