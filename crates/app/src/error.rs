@@ -7,8 +7,6 @@ use serde_json::{Value, json};
 
 mod map;
 
-
-
 /// What the process ends with. The table of the help text `exit-codes` is tested against this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {

@@ -9,6 +9,8 @@ use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, ResponseBuilderExt};
 use serde::Deserialize;
 
+use crate::text::is_plain;
+
 /// The longest problem body that is read, in bytes.
 const MAX_PROBLEM_BYTES: usize = 64 * 1024;
 /// The longest wait for a problem body.
@@ -91,13 +93,6 @@ pub(crate) fn clean(text: &str, secret: &str) -> String {
         words.push('…');
     }
     words
-}
-
-/// Neither a control character nor one that hides or turns round the text beside it.
-fn is_plain(c: char) -> bool {
-    let unseen =
-        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    !c.is_control() && !unseen
 }
 
 /// Whether `text` holds a long piece of `token`: sellers cut what they quote.

@@ -296,8 +296,9 @@ impl<E: Exchange> Call<'_, E> {
         };
         let now = self.core.books.clock.now();
         let task = tokio::spawn(async move {
-            flight.paying();
-            let result = payer.pay(&challenge, PayContext { cap: quote.money, now }).await;
+            let witness = flight.paying(&challenge);
+            let context = PayContext { cap: quote.money, now, witness: Some(Arc::clone(&witness) as _) };
+            let result = payer.pay(&challenge, context).await.map_err(|error| witness.blame(error));
             off_thread(move || {
                 flight.after_pay(&challenge, &result);
                 (flight, result)

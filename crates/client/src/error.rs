@@ -37,28 +37,28 @@ pub enum AgentError {
         why: String,
     },
     /// The request was not answered, and nothing was paid.
-    #[error("the request was not answered: {why}. Nothing was paid; it is safe to try again")]
+    #[error("the request was not answered: {}. Nothing was paid", clause(.why))]
     Network {
         /// What went wrong.
         why: String,
     },
     /// No offer may be paid.
-    #[error("{0}. Nothing was paid")]
+    #[error("{}. Nothing was paid", clause(.0))]
     Refused(Refusal),
     /// A 402 whose challenges cannot be read.
-    #[error("the seller asks for a payment in a form that cannot be read: {why}. Nothing was paid")]
+    #[error("the seller asks for a payment in a form that cannot be read: {}. Nothing was paid", clause(.why))]
     Unreadable {
         /// What is wrong with them.
         why: String,
     },
     /// The books that must be written before a payment could not be.
-    #[error("the payment could not be recorded: {why}. Nothing was paid")]
+    #[error("the payment could not be recorded: {}. Nothing was paid", clause(.why))]
     Unrecorded {
         /// What went wrong.
         why: String,
     },
     /// The payment was tried and not made.
-    #[error("the payment was not made: {error}. Nothing was paid")]
+    #[error("the payment was not made: {}. Nothing was paid", clause(.error))]
     NotPaid {
         /// The rail's word.
         error: Box<PayError>,
@@ -67,7 +67,8 @@ pub enum AgentError {
     },
     /// The rail sent the payment and does not know what became of it.
     #[error(
-        "the payment was sent and its outcome is not known yet: {why}. Do not pay again; look at payment {payment}"
+        "the payment was sent and its outcome is not known yet: {}. Do not pay again; look at payment {payment}",
+        clause(.why)
     )]
     PaymentUnknown {
         /// What to look for on the rail: a transaction hash.
@@ -79,7 +80,8 @@ pub enum AgentError {
     },
     /// The payment was made, and no credential could be written from it.
     #[error(
-        "the payment was made and its credential cannot be sent: {error}. Do not pay again; look at payment {payment}"
+        "the payment was made and its credential cannot be sent: {}. Do not pay again; look at payment {payment}",
+        clause(.error)
     )]
     Unsendable {
         /// What is wrong with it.
@@ -89,9 +91,9 @@ pub enum AgentError {
     },
     /// The credential was sent and the seller did not serve the call.
     #[error(
-        "the seller did not serve the paid call ({status}): {why}. \
+        "the seller did not serve the paid call ({status}): {}. \
          {} may have been taken; do not pay again before looking at payment {payment}",
-        quote.money
+        clause(.why), .quote.money
     )]
     NotServed {
         /// The last status.
@@ -107,9 +109,9 @@ pub enum AgentError {
     },
     /// The credential was sent and no answer arrived.
     #[error(
-        "the payment was sent and the answer did not arrive: {why}. \
+        "the payment was sent and the answer did not arrive: {}. \
          {} may have been taken; do not pay again before looking at payment {payment}",
-        quote.money
+        clause(.why), .quote.money
     )]
     AnswerLost {
         /// What went wrong.
@@ -121,6 +123,13 @@ pub enum AgentError {
         /// Where the journal tells of it.
         payment: PaymentId,
     },
+}
+
+/// Somebody's words as a part of a longer sentence: without a full stop of their own.
+fn clause(words: &impl std::fmt::Display) -> String {
+    let mut words = words.to_string();
+    words.truncate(words.trim_end_matches(['.', ' ', '\n']).len());
+    words
 }
 
 impl AgentError {

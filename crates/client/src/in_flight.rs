@@ -2,7 +2,7 @@
 //! and the journal saying what is known.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use farthing_protocol::flow::payer::Refusal;
 use farthing_protocol::ports::{Clock, PayError, Quote};
@@ -10,6 +10,7 @@ use farthing_protocol::{Challenge, PaymentProof, Receipt};
 
 use crate::journal::{Agreed, JournalEntry, PaymentJournal, Step, StoredCredential, Target};
 use crate::spend::{Draw, SpendBook};
+use crate::witness::FlightWitness;
 use crate::{AgentError, PaymentId, SpendError};
 
 /// Where payments are counted and recorded.
@@ -49,13 +50,22 @@ enum Stage {
     Closed,
 }
 
+/// What a credential can be worth later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// What was paid.
+    Money,
+    /// Nothing: it proves an identity.
+    Nothing,
+}
+
 /// One payment that was begun. Its methods may block on files.
 pub(crate) struct InFlight {
     books: Arc<Books>,
     id: PaymentId,
     /// The payment moves money before the credential exists (`push`).
     moves_first: bool,
-    costs_nothing: bool,
+    worth: Worth,
     stage: Stage,
     credential: Option<StoredCredential>,
 }
@@ -88,7 +98,7 @@ impl InFlight {
             books,
             id,
             moves_first: !matches!(quote.mode, "pull" | "proof"),
-            costs_nothing: quote.money.amount().is_zero(),
+            worth: if quote.money.amount().is_zero() { Worth::Nothing } else { Worth::Money },
             stage: Stage::Held,
             credential: None,
         };
@@ -102,9 +112,16 @@ impl InFlight {
         &self.id
     }
 
-    /// A rail is about to be asked.
-    pub(crate) fn paying(&mut self) {
+    /// A rail is about to be asked; it shows the witness what it broadcasts, before it does.
+    pub(crate) fn paying(&mut self, challenge: &Challenge) -> Arc<FlightWitness> {
         self.stage = Stage::Paying;
+        Arc::new(FlightWitness {
+            books: Arc::clone(&self.books),
+            id: self.id.clone(),
+            challenge: challenge.clone(),
+            worth: self.worth,
+            failure: OnceLock::new(),
+        })
     }
 
     /// The rail has answered.
@@ -114,12 +131,13 @@ impl InFlight {
                 self.stage = Stage::Made;
                 self.credential =
                     challenge.answer(proof).ok().map(|value| StoredCredential::new(challenge.header, value));
-                let credential = self.credential.clone().filter(|_| self.moves_first);
+                let credential = self.worth_keeping().filter(|_| self.moves_first);
                 self.note(Step::Made { credential });
             }
             Err(PayError::Unknown { reference, why }) => {
                 self.stage = Stage::Closed;
                 let reference = Some(reference.clone()).filter(|reference| !reference.is_empty());
+                // What the witness was shown is in the journal and stays there.
                 self.note(Step::Unknown { why: why.clone(), reference, credential: None });
             }
             Err(error) => self.not_paid(error.code(), error.to_string()),
@@ -181,7 +199,7 @@ impl InFlight {
 
     /// A proof of identity is worth nothing later, and is not kept.
     fn worth_keeping(&self) -> Option<StoredCredential> {
-        self.credential.clone().filter(|_| !self.costs_nothing)
+        self.credential.clone().filter(|_| self.worth == Worth::Money)
     }
 
     fn release(&self) {

@@ -5,8 +5,8 @@
 //!
 //! # Credentials
 //!
-//! A credential is written in clear only where losing it loses money: at once for a payment that has already moved when the
-//! credential exists (mode `push`), and when the outcome is unknown for one that the seller takes (mode `pull`); never for a
+//! A credential is written in clear only where losing it loses money: before the broadcast for a payment that the rail moves
+//! itself (mode `push`), and when the outcome is unknown for one that the seller takes (mode `pull`); never for a
 //! proof of identity, and never for a payment that went well. With it the same payment can be presented again instead of a
 //! second one. It is readable in the owner's file (0600) because a key to hide it would lie beside it; all that it can do is
 //! pay what was agreed to whom it was agreed, or be served the one call in the owner's place. When a later entry is final, it is

@@ -36,6 +36,8 @@
 //!   given back only when it is certain that nothing was paid, and kept while the outcome is unknown.
 //! - **Knowledge does not live in a future.** Every step is in the [`PaymentJournal`] before it is taken; dropping the future
 //!   of a call leaves the payment's last known state there.
+//! - **What proves a payment is kept before the payment moves.** A rail that broadcasts shows the credential to a witness
+//!   first; a lost answer or a crash leaves one that can be presented again.
 //! - **A credential goes to the origin that asked for it, and nowhere else**: redirects are followed only before a credential
 //!   exists, and only when asked to.
 //!
@@ -60,6 +62,8 @@ pub mod policy;
 mod preview;
 mod site;
 pub mod spend;
+pub mod text;
+mod witness;
 
 pub use agent::{Agent, AgentBuilder, BuildError, Preference, Redirects};
 pub use error::{AgentError, FailureClass};

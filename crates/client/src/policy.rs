@@ -88,9 +88,9 @@ impl Scope {
     /// How a person would change a limit of this scope.
     const fn flag(self) -> &'static str {
         match self {
-            Self::Call => "--max-per-call (policy key `max_per_call`)",
+            Self::Call => "`max_per_call`",
             Self::Total => "--max-spend (policy key `max_total`)",
-            Self::Host => "--max-per-host (policy key `max_per_host`)",
+            Self::Host => "`max_per_host`",
         }
     }
 }
@@ -334,10 +334,7 @@ impl Policy {
             let network = &quote.network;
             return refuse(
                 "network_not_allowed",
-                format!(
-                    "the policy does not pay on {network}: allow it with --allow-network {network} (policy key \
-                     `allow_networks`)"
-                ),
+                format!("the policy does not pay on {network}: name it in `allow_networks`"),
             );
         }
         if self.recipients.is_empty() {

@@ -62,18 +62,17 @@ pub(crate) fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Puts the receipt on a paid answer, and keeps it out of shared caches (C14, C28).
+/// Puts the receipt on a paid answer (C14).
 pub(crate) fn attach_receipt(headers: &mut HeaderMap, receipt: &Receipt) {
     match receipt.to_header_value().map(HeaderValue::try_from) {
         Ok(Ok(value)) => drop(headers.insert(PAYMENT_RECEIPT, value)),
         // The call was paid and is served; that its receipt cannot be written is our own loss.
         _ => tracing::error!(reference = %receipt.reference, "a receipt cannot be written as a header"),
     }
-    make_private(headers);
 }
 
-/// Makes an answer private: what an upstream says about shared caches was said about a free answer.
-fn make_private(headers: &mut HeaderMap) {
+/// Makes a paid answer private (C28): what an upstream says about shared caches was said about a free answer.
+pub(crate) fn make_private(headers: &mut HeaderMap) {
     for name in ["surrogate-control", "cdn-cache-control", "cloudflare-cdn-cache-control"] {
         headers.remove(HeaderName::from_static(name));
     }

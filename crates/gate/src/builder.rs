@@ -6,8 +6,11 @@ use std::sync::atomic::AtomicU64;
 
 use farthing_protocol::dialect::mpp::{OfferTerms, PreparedOffer};
 use farthing_protocol::ports::{ClaimStore, Clock, OfferError, Verifier};
-use farthing_protocol::{Binder, CredentialHeader, FormatError};
+use farthing_protocol::{Binder, CredentialHeader, EncodedJson, FormatError};
+use tokio::sync::Semaphore;
 
+use crate::attempts::Attempts;
+use crate::body::{BodyReader, BoundBodyLimits};
 use crate::delivery::{InFlight, Recorder};
 use crate::gate::{Gate, Inner, PreparedRoute, Priced, Way};
 use crate::route::{Access, Route, RouteError, RouteTable};
@@ -92,7 +95,8 @@ pub struct GateBuilder {
     header: CredentialHeader,
     challenge_lifetime_ms: u64,
     lease_ms: u64,
-    max_bound_body_bytes: usize,
+    bound_bodies: BoundBodyLimits,
+    max_verifications: usize,
 }
 
 impl std::fmt::Debug for GateBuilder {
@@ -109,8 +113,8 @@ impl GateBuilder {
     pub const CHALLENGE_LIFETIME_MS: u64 = 300_000;
     /// How long a delivery may go without a sign of life: one minute.
     pub const LEASE_MS: u64 = 60_000;
-    /// The longest body that a payment is bound to: one MiB.
-    pub const MAX_BOUND_BODY_BYTES: usize = 1 << 20;
+    /// Payments that are verified and settled at once.
+    pub const MAX_VERIFICATIONS: usize = 256;
 
     pub(crate) fn new(
         realm: String,
@@ -130,7 +134,8 @@ impl GateBuilder {
             header: CredentialHeader::default(),
             challenge_lifetime_ms: Self::CHALLENGE_LIFETIME_MS,
             lease_ms: Self::LEASE_MS,
-            max_bound_body_bytes: Self::MAX_BOUND_BODY_BYTES,
+            bound_bodies: BoundBodyLimits::default(),
+            max_verifications: Self::MAX_VERIFICATIONS,
         }
     }
 
@@ -156,7 +161,8 @@ impl GateBuilder {
         self
     }
 
-    /// A rail that no route offers any more, whose unresolved payments are still to be resolved.
+    /// A rail that no route offers any more, whose unresolved payments are still to be resolved, and whose credits are still to be
+    /// redeemed: without it, a credit of such a rail is not recognised.
     #[must_use]
     pub fn retired_rail(mut self, rail: Arc<dyn Verifier>) -> Self {
         self.rails.push(rail);
@@ -194,7 +200,22 @@ impl GateBuilder {
     /// The longest body that is read for a route with [`crate::BindBody::Yes`].
     #[must_use]
     pub const fn max_bound_body_bytes(mut self, bytes: usize) -> Self {
-        self.max_bound_body_bytes = bytes;
+        self.bound_bodies.max_bytes = bytes;
+        self
+    }
+
+    /// How bodies are read for routes with [`crate::BindBody::Yes`].
+    #[must_use]
+    pub const fn bound_bodies(mut self, limits: BoundBodyLimits) -> Self {
+        self.bound_bodies = limits;
+        self
+    }
+
+    /// How many payments are verified and settled at once, over all rails. One more is told to come again (503 `gate_busy`),
+    /// and nothing is done with its payment.
+    #[must_use]
+    pub const fn max_verifications(mut self, payments: usize) -> Self {
+        self.max_verifications = payments;
         self
     }
 
@@ -205,8 +226,17 @@ impl GateBuilder {
     pub fn build(self) -> Result<Gate, BuildError> {
         in_range("challenge_lifetime_ms", self.challenge_lifetime_ms, 1_000, 86_400_000)?;
         in_range("lease_ms", self.lease_ms, 50, 86_400_000)?;
-        let bound = u64::try_from(self.max_bound_body_bytes).unwrap_or(u64::MAX);
-        in_range("max_bound_body_bytes", bound, 1, 1 << 30)?;
+        let bodies = self.bound_bodies;
+        let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        in_range("max_bound_body_bytes", bytes(bodies.max_bytes), 1, 1 << 30)?;
+        in_range("bound_bodies.idle_timeout_ms", bodies.idle_timeout_ms, 10, 3_600_000)?;
+        in_range("bound_bodies.timeout_ms", bodies.timeout_ms, 10, 3_600_000)?;
+        // One body of the longest kind has to fit.
+        in_range("bound_bodies.budget_bytes", bytes(bodies.budget_bytes), bytes(bodies.max_bytes), 1 << 40)?;
+        let verifications = u64::try_from(self.max_verifications).unwrap_or(u64::MAX);
+        in_range("max_verifications", verifications, 1, 1 << 20)?;
+        let no_request = EncodedJson::encode(&serde_json::Map::new())
+            .map_err(|source| BuildError::Challenge { route: String::new(), source })?;
         let table = RouteTable::new(&self.routes)?;
         let mut rails: BTreeMap<String, Arc<dyn Verifier>> = BTreeMap::new();
         let mut prepared = Vec::with_capacity(self.routes.len());
@@ -239,10 +269,13 @@ impl GateBuilder {
             unmatched: self.unmatched,
             challenge_lifetime_ms: self.challenge_lifetime_ms,
             lease_ms: self.lease_ms,
-            max_bound_body_bytes: self.max_bound_body_bytes,
+            bodies: BodyReader::new(self.bound_bodies),
             nonce_high: u128::from(self.boot_nonce) << 64,
             nonce_low: AtomicU64::new(0),
             in_flight: Arc::new(InFlight::default()),
+            verifications: Semaphore::new(self.max_verifications),
+            attempts: Attempts::new(),
+            no_request,
             recorder,
         }))
     }

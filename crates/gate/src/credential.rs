@@ -23,27 +23,21 @@ pub(crate) enum Found {
     Several,
 }
 
-/// Takes every credential out of `headers`. Other schemes of `Authorization` stay.
+/// Takes every credential out of `headers`. Other schemes of `Authorization` stay, also those that somebody merged with a
+/// credential into one value: `Bearer x, Payment y` pays with `y`, and the service gets `Bearer x`.
 pub(crate) fn take(headers: &mut HeaderMap) -> Found {
-    let mut credentials = Vec::new();
-    if headers.contains_key(AUTHORIZATION) {
-        let (payments, others): (Vec<_>, Vec<_>) =
-            headers.get_all(AUTHORIZATION).iter().cloned().partition(is_payment);
-        if !payments.is_empty() {
-            headers.remove(AUTHORIZATION);
-            put_back(headers, &AUTHORIZATION, others);
-            credentials.extend(payments);
+    let mut credentials = take_from_authorization(headers);
+    for value in headers.get_all(PAYMENT_AUTHORIZATION) {
+        match split(value) {
+            Some(parts) => credentials.extend(parts.payments),
+            // Not of our scheme, in a header that is ours alone.
+            None => credentials.push(Taken::One(value.as_bytes().to_vec())),
         }
     }
-    if headers.contains_key(PAYMENT_AUTHORIZATION) {
-        credentials.extend(headers.get_all(PAYMENT_AUTHORIZATION).iter().cloned());
-        headers.remove(PAYMENT_AUTHORIZATION);
-    }
+    headers.remove(PAYMENT_AUTHORIZATION);
     match credentials.as_slice() {
         [] => Found::None,
-        // base64url has no comma: two values that somebody merged into one line.
-        [one] if one.as_bytes().contains(&b',') => Found::Several,
-        [one] => match one.to_str() {
+        [Taken::One(one)] => match std::str::from_utf8(one) {
             Ok(text) => CredentialBuf::decode(text).map_or_else(Found::Unreadable, Found::One),
             Err(_) => Found::Unreadable(ParseError::BadBase64 { what: "credential" }),
         },
@@ -57,11 +51,114 @@ pub(crate) fn scrub_request(headers: &mut HeaderMap) {
     for name in internal {
         headers.remove(name);
     }
-    if headers.get_all(AUTHORIZATION).iter().any(is_payment) {
-        let others: Vec<_> =
-            headers.get_all(AUTHORIZATION).iter().filter(|value| !is_payment(value)).cloned().collect();
-        headers.remove(AUTHORIZATION);
-        put_back(headers, &AUTHORIZATION, others);
+    take_from_authorization(headers);
+}
+
+fn take_from_authorization(headers: &mut HeaderMap) -> Vec<Taken> {
+    let mut taken = Vec::new();
+    // Almost no value holds a credential beside another: most are left as they are.
+    if !headers.get_all(AUTHORIZATION).iter().any(|value| split(value).is_some()) {
+        return taken;
+    }
+    let values: Vec<HeaderValue> = headers.get_all(AUTHORIZATION).iter().cloned().collect();
+    headers.remove(AUTHORIZATION);
+    for value in values {
+        match split(&value) {
+            None => drop(headers.append(AUTHORIZATION, value)),
+            Some(parts) => {
+                taken.extend(parts.payments);
+                if let Some(others) = parts.others {
+                    headers.append(AUTHORIZATION, others);
+                }
+            }
+        }
+    }
+    taken
+}
+
+/// Something of the scheme `Payment`.
+#[derive(Debug)]
+enum Taken {
+    /// What may be a credential.
+    One(Vec<u8>),
+    /// What a credential may have been before a comma came into it: it is neither read nor passed on.
+    Pieces,
+}
+
+/// A value of `Authorization` that holds something of the scheme `Payment`.
+#[derive(Debug)]
+struct Parts {
+    payments: Vec<Taken>,
+    /// What is of other schemes.
+    others: Option<HeaderValue>,
+}
+
+/// Takes a value apart; none when nothing of it is of the scheme `Payment`.
+fn split(value: &HeaderValue) -> Option<Parts> {
+    let bytes = value.as_bytes();
+    if !bytes.contains(&b',') {
+        let one = bytes.trim_ascii();
+        return is_payment(one).then(|| Parts { payments: vec![Taken::One(one.to_vec())], others: None });
+    }
+    let (mut payments, mut others) = (Vec::new(), Vec::new());
+    let mut after_payment = false;
+    for element in list_elements(bytes).filter(|element| !element.is_empty()) {
+        if is_payment(element) {
+            payments.push(Taken::One(element.to_vec()));
+            after_payment = true;
+        } else if after_payment && !begins_credentials(element) {
+            payments.push(Taken::Pieces);
+        } else {
+            others.push(element);
+            after_payment = false;
+        }
+    }
+    if payments.is_empty() {
+        return None;
+    }
+    // `Pieces` beside their credential count as two, so that it is refused.
+    let others = HeaderValue::from_bytes(&others.join(&b", "[..])).ok().filter(|value| !value.is_empty());
+    let others = others.map(|mut others| {
+        others.set_sensitive(value.is_sensitive());
+        others
+    });
+    Some(Parts { payments, others })
+}
+
+/// The trimmed elements of a list (RFC 9110, section 5.6.1): a comma in a quoted string separates nothing. A quote that is never
+/// closed hides nothing: then every comma separates.
+fn list_elements(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let balanced = !Quotes::default().after(bytes);
+    let mut quotes = Quotes::default();
+    bytes
+        .split(move |byte| {
+            let inside = quotes.step(*byte);
+            *byte == b',' && !(balanced && inside)
+        })
+        .map(<[u8]>::trim_ascii)
+}
+
+/// Whether a place in a header's value is within a quoted string.
+#[derive(Debug, Default)]
+struct Quotes {
+    inside: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Goes past `byte`, and says whether what follows is inside.
+    const fn step(&mut self, byte: u8) -> bool {
+        match byte {
+            _ if self.escaped => self.escaped = false,
+            b'\\' if self.inside => self.escaped = true,
+            b'"' => self.inside = !self.inside,
+            _ => {}
+        }
+        self.inside
+    }
+
+    fn after(mut self, bytes: &[u8]) -> bool {
+        bytes.iter().fold(false, |_, byte| self.step(*byte))
     }
 }
 
@@ -90,11 +187,23 @@ fn is_payment_header(name: &HeaderName) -> bool {
     *name == ACCEPT_PAYMENT || name.as_str().starts_with("payment-")
 }
 
-/// Whether an `Authorization` value uses the scheme `Payment`, in any case.
-fn is_payment(value: &HeaderValue) -> bool {
-    let bytes = value.as_bytes().trim_ascii_start();
-    let end = bytes.iter().position(|b| matches!(b, b' ' | b'\t' | b',')).unwrap_or(bytes.len());
-    bytes[..end].eq_ignore_ascii_case(b"payment")
+/// Whether a trimmed list element uses the scheme `Payment`, in any case.
+fn is_payment(element: &[u8]) -> bool {
+    scheme(element).0.eq_ignore_ascii_case(b"payment")
+}
+
+/// Whether a trimmed list element begins credentials of a scheme, and is no further parameter of those before it.
+fn begins_credentials(element: &[u8]) -> bool {
+    let (scheme, rest) = scheme(element);
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    scheme.iter().all(token) && !rest.is_empty() && !rest.starts_with(b"=")
+}
+
+/// An element's first word, and what follows it.
+fn scheme(element: &[u8]) -> (&[u8], &[u8]) {
+    let end = element.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(element.len());
+    let (scheme, rest) = element.split_at(end);
+    (scheme, rest.trim_ascii_start())
 }
 
 /// Whether a `WWW-Authenticate` value may hold a challenge of the scheme `Payment` somewhere: where a challenge may start,

@@ -4,14 +4,17 @@
 //!
 //! | what happens | recorded |
 //! |---|---|
-//! | the service answers with a status other than 2xx | `Undelivered`, before the answer goes out |
-//! | the service fails or panics, or the client leaves before the answer's head | `Undelivered` |
-//! | a 2xx body ends in an error (upstream reset, half a body, a limit) | `Undelivered`, before the error goes out |
-//! | a 2xx body ends, or the client stops reading it | `Delivered` |
+//! | the service answers with a status other than 2xx and 3xx | `Undelivered`, before the answer goes out |
+//! | the service fails or panics | `Undelivered` |
+//! | a 2xx or 3xx body ends in an error (upstream reset, half a body, a limit) | `Undelivered`, before the error goes out |
+//! | a 2xx or 3xx body ends, or the client stops reading it | `Delivered` |
+//! | the client leaves before the answer's head | as the service answers: the call goes on ([`crate::GateService`]) |
 //! | the process dies | nothing: the lease is released at the next start, and the payer is served again |
 //!
 //! So `Delivered` is recorded when the last byte was handed over and not before the first: a payer is rather served twice
-//! by a crash than never. A client that stops reading a 2xx body has been served, else the last byte would be free for ever.
+//! by a crash than never. A client that stops reading has been served, else
+//! the last byte would be free for ever; one that leaves before the first byte has been served too when the service has done its
+//! work, else one payment would buy any number of executions.
 //! While a delivery lasts, its lease is renewed, and [`InFlight`] refuses every other copy in this process whatever the lease
 //! says, so that a slow delivery is never doubled.
 //!
@@ -35,7 +38,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::answer::attach_receipt;
+use crate::answer::{attach_receipt, make_private};
 use crate::credential::scrub_response;
 
 /// Who paid for this request: an extension of the request that the inner service gets.
@@ -45,8 +48,9 @@ pub struct PaidBy {
     pub payer: Option<String>,
     /// The receipt's reference: a transaction hash, a challenge id.
     pub reference: String,
-    /// What was paid.
-    pub amount: Money,
+    /// What was paid, where it is known: as the rail verified it, or, for a credit that is redeemed later, what the offer that it
+    /// was paid for asks. None when the route has had other terms since: the store keeps no amounts.
+    pub amount: Option<Money>,
 }
 
 /// Claims that this process is delivering.
@@ -196,15 +200,19 @@ pub(crate) struct Paid {
 }
 
 impl Paid {
-    /// The answer on its way out: with its receipt when it is a 2xx, else after the payment has become a credit again.
+    /// The answer on its way out: a 2xx with its receipt (C14), a redirect without; any other once the payment has become a credit
+    /// again.
     pub(crate) async fn deliver<B: Body>(
         mut self,
         response: Response<B>,
     ) -> Response<DeliveryBody<B, B::Error>> {
         let mut response = scrubbed(response);
         let step = self.outcome.step(Some(response.status().as_u16()));
+        make_private(response.headers_mut());
         if step == ClaimStep::Delivered {
-            attach_receipt(response.headers_mut(), &self.outcome.receipt);
+            if response.status().is_success() {
+                attach_receipt(response.headers_mut(), &self.outcome.receipt);
+            }
             return response.map(|body| DeliveryBody { inner: body, state: State::Open(self.delivering) });
         }
         if let Some(task) = self.delivering.end(step) {
@@ -236,7 +244,7 @@ pub struct DeliveryBody<B, E> {
 enum State<E> {
     /// Nothing is left to record.
     Done,
-    /// A 2xx of a paid call on its way.
+    /// What a paid call bought, on its way.
     Open(Delivering),
     /// It broke: recorded first, then said.
     Broken { recording: JoinHandle<()>, error: Option<E> },
@@ -304,7 +312,7 @@ where
 }
 
 impl<B, E> DeliveryBody<B, E> {
-    /// A 2xx has been handed over, as far as its reader wanted it.
+    /// The answer has been handed over, as far as its reader wanted it.
     fn finish(&mut self) {
         if let State::Open(mut delivering) = std::mem::replace(&mut self.state, State::Done) {
             drop(delivering.end(ClaimStep::Delivered));

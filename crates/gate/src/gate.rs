@@ -10,17 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use farthing_money::Money;
 use farthing_protocol::dialect::mpp::{Issue, PreparedOffer};
-use farthing_protocol::digest::Sha256Digest;
 use farthing_protocol::flow::gate::GateFlow;
 use farthing_protocol::ports::{ClaimStore, Clock, Verifier};
-use farthing_protocol::{Binder, CredentialBuf, Problem, ProblemKind, accept};
-use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use farthing_protocol::{Binder, CredentialBuf, EncodedJson, Problem, ProblemKind, accept};
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::Full;
+use tokio::sync::Semaphore;
 
 use crate::answer::{self, Answer};
-use crate::body::{BoxError, GateBody, ReadError, read};
+use crate::attempts::Attempts;
+use crate::body::{BodyReader, BoxError, GateBody, ReadError};
 use crate::builder::{GateBuilder, Unmatched};
 use crate::credential::{ACCEPT_PAYMENT, Found, scrub_request, take};
 use crate::delivery::{DeliveryBody, GateResponseBody, InFlight, Paid, Recorder, scrubbed};
@@ -44,11 +45,16 @@ pub(crate) struct Inner {
     pub(crate) unmatched: Unmatched,
     pub(crate) challenge_lifetime_ms: u64,
     pub(crate) lease_ms: u64,
-    pub(crate) max_bound_body_bytes: usize,
+    pub(crate) bodies: BodyReader,
     pub(crate) nonce_high: u128,
     pub(crate) nonce_low: AtomicU64,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) recorder: Recorder,
+    /// A place for each payment that is being verified and settled.
+    pub(crate) verifications: Semaphore,
+    pub(crate) attempts: Attempts,
+    /// A request that no challenge of ours has: the terms of a rail that the route does not offer.
+    pub(crate) no_request: EncodedJson,
 }
 
 /// A route, ready to be asked for.
@@ -88,7 +94,8 @@ pub enum Decision<B> {
     Answer(Response<Full<Bytes>>),
 }
 
-/// Leave to serve a request. Dropped without [`finish`](Self::finish), a paid call becomes a credit again.
+/// Leave to serve a request. Dropped without [`finish`](Self::finish), a paid call becomes a credit again: serve it in a task that
+/// a client cannot end by hanging up, as [`crate::GateService`] does, or one payment buys any number of attempts.
 #[derive(Debug)]
 pub struct Permit(Kind);
 
@@ -103,6 +110,12 @@ enum Kind {
 }
 
 impl Permit {
+    /// Whether the call was paid for.
+    #[must_use]
+    pub const fn is_paid(&self) -> bool {
+        matches!(self.0, Kind::Paid(_))
+    }
+
     /// The answer as it goes out: scrubbed, with a receipt when the call was paid and served, and watched until its last
     /// byte.
     pub async fn finish<B: Body>(self, response: Response<B>) -> Response<GateResponseBody<B>> {
@@ -233,11 +246,7 @@ impl Gate {
             Ok(Driven::Refuse { problem, retry_after_s }) => {
                 Decision::Answer(answer::refuse(&problem, retry_after_s))
             }
-            Ok(Driven::BodyBroken) => Decision::Answer(answer::plain(
-                StatusCode::BAD_REQUEST,
-                "body_broken",
-                "The request's body did not arrive whole.",
-            )),
+            Ok(Driven::Unreadable(error)) => Decision::Answer(self.unreadable_body(error)),
             Err(error) => {
                 tracing::error!(panicked = error.is_panic(), "the task that handles a payment ended early");
                 let detail = "The payment's state is kept. Send the same credential again.";
@@ -262,9 +271,9 @@ impl Gate {
         let Some(priced) = &self.inner.routes[index].priced else { return answer::not_found() };
         let digest = match priced.bind_body {
             BindBody::No => None,
-            BindBody::Yes => match read(body, self.inner.max_bound_body_bytes).await {
-                Ok(bytes) => Some(Sha256Digest::of(&bytes).to_header_value()),
-                Err(error) => return self.unreadable_body(&error),
+            BindBody::Yes => match self.inner.bodies.digest(body).await {
+                Ok(digest) => Some(digest),
+                Err(error) => return self.unreadable_body(error),
             },
         };
         let expires = self.inner.clock.now().plus_ms(self.inner.challenge_lifetime_ms);
@@ -292,16 +301,26 @@ impl Gate {
         answer
     }
 
-    fn unreadable_body(&self, error: &ReadError) -> Answer {
+    fn unreadable_body(&self, error: ReadError) -> Answer {
         let (code, detail) = match error {
             ReadError::TooLarge => {
-                let max = self.inner.max_bound_body_bytes;
+                let max = self.inner.bodies.max_bytes();
                 (
                     "body_too_large",
                     format!("A body that is bound to its payment may have at most {max} bytes."),
                 )
             }
             ReadError::Broken => ("body_broken", "The request's body did not arrive whole.".to_owned()),
+            ReadError::TimedOut => {
+                let detail = "The request's body did not arrive in time.";
+                return answer::plain(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail);
+            }
+            ReadError::Busy => {
+                let detail = "Too many bodies are being kept at once. Send the same request again later.";
+                let mut busy = answer::plain(StatusCode::SERVICE_UNAVAILABLE, "gate_busy", detail);
+                busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                return busy;
+            }
         };
         answer::refuse(&Problem::new(ProblemKind::BadRequest, code, detail), None)
     }

@@ -9,6 +9,7 @@
 //! and never reach the service behind it (C19).
 
 mod answer;
+mod attempts;
 mod body;
 mod builder;
 mod credential;
@@ -22,7 +23,7 @@ mod recover;
 mod route;
 pub mod server;
 
-pub use body::{BoxError, GateBody};
+pub use body::{BoundBodyLimits, BoxError, GateBody};
 pub use builder::{BuildError, GateBuilder, Unmatched};
 pub use delivery::{DeliveryBody, GateResponseBody, PaidBy};
 pub use gate::{Decision, Gate, Permit};

@@ -1,8 +1,10 @@
 //! Routes: which requests are free, which are priced, and what they cost. The most specific path pattern decides, and only
 //! then the method: a request never falls through to a wider pattern because its method is another.
 //!
-//! It knows no HTTP but paths and methods.
+//! It knows no HTTP but paths and methods. An upstream that takes its method from the query or from a form's field
+//! (`_method=DELETE`) tells apart what this cannot: with such an upstream, price every method of a path alike.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -195,6 +197,8 @@ struct Node {
 impl RouteTable {
     /// The most routes.
     pub const MAX: usize = 10_000;
+    /// Names of formats that are looked behind: `.tar.gz` has two.
+    const MAX_FORMATS: usize = 4;
 
     /// A table of `routes`; matches answer with indexes into this slice.
     ///
@@ -248,11 +252,8 @@ impl RouteTable {
         {
             return Match::Route(index);
         }
-        let folded: Vec<_> = segments.iter().map(|segment| fold(segment)).collect();
-        if let Some(priced) = self.folded.find(&folded).and_then(<[usize]>::first)
-            && !found.is_some_and(|indexes| self.same_fold(indexes, *priced))
-        {
-            return self.laxer(found, *priced, route);
+        if self.looks_priced(&segments, found) {
+            return Match::LooksPriced;
         }
         match (route, found) {
             (Some(index), _) => Match::Route(index),
@@ -261,26 +262,34 @@ impl RouteTable {
         }
     }
 
-    /// The path matches `found` as written and the priced route only when read laxly.
-    fn laxer(&self, found: Option<&[usize]>, priced: usize, route: Option<usize>) -> Match {
-        // A wider pattern than the one that was found takes nothing away from it: `/docs` is free beside a priced `/{any}`.
-        let narrower = found.is_none_or(|indexes| {
-            indexes.first().is_none_or(|index| {
-                pattern::more_specific(&self.routes[priced].fold, &self.routes[*index].fold)
-            })
-        });
-        match (narrower, route) {
-            (true, _) => Match::LooksPriced,
-            (false, Some(index)) => Match::Route(index),
-            (false, None) => {
-                found.map_or(Match::NoPath, |indexes| Match::NoMethod { allowed: self.allowed(indexes) })
+    /// Whether a laxer server would read a priced route in these segments, which match `found` as written: in another
+    /// spelling, or with the name of a format behind them (`/v1/report.json` for `/v1/report`).
+    fn looks_priced(&self, segments: &[Cow<'_, str>], found: Option<&[usize]>) -> bool {
+        let mut folded: Vec<String> = segments.iter().map(|segment| fold(segment)).collect();
+        if self.reads_as_priced(&folded, found) {
+            return true;
+        }
+        for _ in 0..Self::MAX_FORMATS {
+            let Some(last) = folded.last_mut() else { return false };
+            // A name that begins with its dot has no format.
+            let Some(end) = last.rfind('.').filter(|end| *end > 0) else { return false };
+            last.truncate(end);
+            if self.reads_as_priced(&folded, found) {
+                return true;
             }
         }
+        false
     }
 
-    /// Whether the operator has written both spellings down: then the one that was asked for is meant.
-    fn same_fold(&self, indexes: &[usize], priced: usize) -> bool {
-        indexes.first().is_some_and(|index| self.routes[*index].fold == self.routes[priced].fold)
+    fn reads_as_priced(&self, folded: &[String], found: Option<&[usize]>) -> bool {
+        let Some(priced) = self.folded.find(folded).and_then(<[usize]>::first) else { return false };
+        let priced = &self.routes[*priced].fold;
+        found.and_then(<[usize]>::first).is_none_or(|index| {
+            let found = &self.routes[*index].fold;
+            // The same when the operator has written both spellings down: the one that was asked for is meant. A wider
+            // pattern than the one that was found takes nothing away from it: `/docs` is free beside a priced `/{any}`.
+            found != priced && pattern::more_specific(priced, found)
+        })
     }
 
     fn allowed(&self, indexes: &[usize]) -> Vec<Method> {

@@ -1,10 +1,14 @@
 //! A gate and a service behind a listener: connections with limits and time-outs, `/healthz`, graceful shutdown.
 //!
+//! A connection is closed when the client makes it wait: for a first request, for the next one, or for an answer to be read.
+//! As long as a request waits for us, or an answer gets on, it is left alone.
+//!
 //! It speaks HTTP/1.1 and HTTP/2 in the clear. TLS stands in front of it (C18).
 
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +21,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
@@ -27,13 +31,28 @@ use crate::gate::Gate;
 use crate::layer::GateService;
 use crate::proxy::{ClientAddr, Proxy, ProxyBody};
 
+mod activity;
+mod peers;
+
+use activity::{Activity, InProgress, Limits, WatchedIo};
+use peers::Peers;
+
 /// How connections are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerOptions {
     /// Connections at once; more wait to be accepted.
     pub max_connections: usize,
-    /// The longest wait for a request's head, in milliseconds.
+    /// Connections at once from one address, or one IPv6 network of 64 bits; one more is closed at once. 0 for any number.
+    /// Loopback and private addresses are not counted: the TLS terminator in front of the gate has one of them. One with a
+    /// public address needs a higher number here.
+    pub max_connections_per_ip: usize,
+    /// The longest wait for a request's head, in milliseconds: from the beginning of the connection, whatever bytes come,
+    /// and in HTTP/1.1 from the end of the request before it.
     pub header_timeout_ms: u64,
+    /// How long a connection is kept without a request, in milliseconds. In HTTP/1.1 `header_timeout_ms` may end it before.
+    pub idle_timeout_ms: u64,
+    /// How long a client may go without reading more of an answer that is there, in milliseconds.
+    pub stall_timeout_ms: u64,
     /// The longest head of a request, in bytes. A credential of 64 KiB has to fit. At least 8192.
     pub max_header_bytes: usize,
     /// Headers of a request.
@@ -46,7 +65,10 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_connections_per_ip: 1_000,
             header_timeout_ms: 15_000,
+            idle_timeout_ms: 60_000,
+            stall_timeout_ms: 60_000,
             max_header_bytes: 128 * 1024,
             max_headers: 100,
             shutdown_ms: 30_000,
@@ -69,8 +91,8 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let front = Front { gated: GateService::new(gate.clone(), proxy.clone()), gate: gate.clone(), proxy };
-    let builder = connection_builder(&options);
-    let graceful = GracefulShutdown::new();
+    let connections = Connections::new(front, &options);
+    let peers = Arc::new(Peers::new(options.max_connections_per_ip));
     let places = Arc::new(Semaphore::new(options.max_connections));
     tokio::pin!(stop);
     loop {
@@ -91,33 +113,75 @@ pub async fn serve(
             },
             () = &mut stop => break,
         };
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection has no TCP_NODELAY");
-        }
-        let front = front.clone();
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ClientAddr(address));
-            let front = front.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let Some(peer) = peers.enter(address.ip()) else {
+            tracing::debug!(%address, "an address has too many connections");
+            continue;
+        };
+        let connection = connections.serve(stream, address);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
-            drop(place);
+            connection.await;
+            drop((place, peer));
         });
     }
     drop(listener);
     let patience = Duration::from_millis(options.shutdown_ms);
-    if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(patience, connections.graceful.shutdown()).await.is_err() {
         tracing::warn!("some calls did not end in time; what was paid for them is kept as credit");
     }
     if tokio::time::timeout(patience, gate.idle()).await.is_err() {
         tracing::warn!("some deliveries were not recorded in time; they are released at the next start");
     }
     Ok(())
+}
+
+/// How every connection is served.
+struct Connections {
+    front: Front,
+    builder: auto::Builder<TokioExecutor>,
+    limits: Limits,
+    graceful: GracefulShutdown,
+}
+
+impl Connections {
+    fn new(front: Front, options: &ServerOptions) -> Self {
+        let limits = Limits {
+            first_ms: options.header_timeout_ms,
+            idle_ms: options.idle_timeout_ms,
+            stall_ms: options.stall_timeout_ms,
+        };
+        Self { front, builder: connection_builder(options), limits, graceful: GracefulShutdown::new() }
+    }
+
+    /// Serves one connection until it ends or keeps us waiting for too long.
+    fn serve(&self, stream: TcpStream, address: SocketAddr) -> impl Future<Output = ()> + Send + use<> {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection has no TCP_NODELAY");
+        }
+        let (front, limits) = (self.front.clone(), self.limits);
+        let activity = Arc::new(Activity::default());
+        let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(&activity)));
+        let watched = Arc::clone(&activity);
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            let in_progress = InProgress::begin(&watched);
+            request.extensions_mut().insert(ClientAddr(address));
+            let front = front.clone();
+            async move {
+                let response = front.answer(request).await;
+                Ok::<_, Infallible>(response.map(|body| in_progress.answered(body)))
+            }
+        });
+        let connection = self.builder.serve_connection(io, service).into_owned();
+        let connection = self.graceful.watch(connection);
+        async move {
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                },
+                // Dropped, a connection is closed, and what it was serving is told so.
+                why = activity.overdue(limits) => tracing::debug!(%address, %why, "a connection is closed"),
+            }
+        }
+    }
 }
 
 fn connection_builder(options: &ServerOptions) -> auto::Builder<TokioExecutor> {

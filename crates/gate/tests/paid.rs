@@ -179,7 +179,6 @@ async fn upstream_failures_leave_a_credit() {
     for (what, status, whole) in [
         ("500", 500, true),
         ("404", 404, true),
-        ("302", 302, true),
         ("402", 502, true),
         ("reset", 502, true),
         ("silent", 504, true),
@@ -202,6 +201,25 @@ async fn upstream_failures_leave_a_credit() {
         assert!(served.one("payment-receipt").is_some());
         rig.reaches(&id, "delivered").await;
         assert_eq!((rig.rail.settlements(), rig.upstream.calls()), (1, 2), "{what}");
+    }
+}
+
+/// A redirect is what was bought: delivered once, without a receipt (C14), and nothing for a shared cache (C28).
+#[tokio::test]
+async fn a_paid_redirect_is_delivered_once() {
+    for status in [302, 303] {
+        let rig = Rig::new().await;
+        let path = format!("/paid/{status}");
+        rig.upstream.bad_calls.store(usize::MAX, Ordering::SeqCst);
+        let (credential, id) = rig.buy_with_body("GET", &path, "0x1", "").await;
+        let paid = rig.send("GET", &path, &auth(&credential)).await;
+        assert_eq!((paid.status, paid.one("location")), (status, Some("/there")), "{paid:?}");
+        assert_eq!(paid.one("payment-receipt"), None);
+        assert_eq!(paid.all("cache-control"), ["private, max-age=60"]);
+        rig.reaches(&id, "delivered").await;
+        let again = rig.send("GET", &path, &auth(&credential)).await;
+        assert_eq!((again.status, again.code().as_str()), (403, "credential_replayed"));
+        assert_eq!((rig.rail.settlements(), rig.upstream.calls()), (1, 1));
     }
 }
 
@@ -251,22 +269,102 @@ async fn of_64_copies_one_is_served() {
     }
 }
 
-/// A client that leaves changes nothing of what it paid.
+/// A client that leaves before its call has begun has a call to come.
 #[tokio::test]
-async fn a_client_that_leaves_keeps_its_credit() {
-    for (when, path) in [("settling", "/paid/x"), ("waiting for the upstream", "/paid/slow")] {
-        let rig = Rig::new().await;
-        if when == "settling" {
-            rig.rail.settle.lock().unwrap().push_back(Act::Wait(Duration::from_millis(80)));
+async fn a_client_that_leaves_while_settling_keeps_its_credit() {
+    let rig = Rig::new().await;
+    rig.rail.settle.lock().unwrap().push_back(Act::Wait(Duration::from_millis(80)));
+    let (credential, id) = rig.buy_with_body("GET", "/paid/x", "0x1", "").await;
+    let stream = rig.open("GET", "/paid/x", &auth(&credential), "").await;
+    rig.reaches(&id, "settling").await;
+    drop(stream);
+    rig.reaches(&id, "credit").await;
+    assert_eq!(rig.upstream.calls(), 0);
+    let served = rig.send("GET", "/paid/x", &auth(&credential)).await;
+    assert_eq!((served.status, rig.rail.settlements()), (200, 1), "{served:?}");
+}
+
+/// Issue 2: one payment buys one execution, however often its payer hangs up on the answer.
+#[tokio::test]
+async fn hanging_up_buys_no_second_execution() {
+    let rig = Rig::new().await;
+    let (credential, id) = rig.buy_with_body("GET", "/paid/slow", "0x1", "").await;
+    for attempt in 0..10 {
+        let stream = rig.open("GET", "/paid/slow", &auth(&credential), "").await;
+        while rig.upstream.calls() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let (credential, id) = rig.buy_with_body("GET", path, "0x1", "").await;
-        let stream = rig.open("GET", path, &auth(&credential), "").await;
-        rig.reaches(&id, if when == "settling" { "settling" } else { "delivering" }).await;
+        drop(stream);
+        let copy = rig.send("GET", "/paid/slow", &auth(&credential)).await;
+        assert!(matches!(copy.status, 403 | 409), "attempt {attempt}: {copy:?}");
+    }
+    rig.reaches(&id, "delivered").await;
+    let after = rig.send("GET", "/paid/slow", &auth(&credential)).await;
+    assert_eq!((after.status, after.code().as_str()), (403, "credential_replayed"));
+    assert_eq!((rig.rail.settlements(), rig.upstream.calls()), (1, 1));
+}
+
+/// A call that fails when its client has left is no delivery.
+#[tokio::test]
+async fn what_nobody_waits_for_may_fail() {
+    for what in ["slow", "silent"] {
+        let rig = Rig::new().await;
+        let path = format!("/paid/{what}");
+        rig.upstream.bad_calls.store(1, Ordering::SeqCst);
+        let (credential, id) = rig.buy_with_body("GET", &path, "0x1", "").await;
+        let stream = rig.open("GET", &path, &auth(&credential), "").await;
+        while rig.upstream.calls() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         drop(stream);
         rig.reaches(&id, "credit").await;
-        let served = rig.send("GET", path, &auth(&credential)).await;
-        assert_eq!((served.status, rig.rail.settlements()), (200, 1), "{when}: {served:?}");
+        let served = rig.send("GET", &path, &auth(&credential)).await;
+        assert_eq!((served.status, served.body.as_str()), (200, "content"), "{what}: {served:?}");
+        assert_eq!((rig.rail.settlements(), rig.upstream.calls()), (1, 2), "{what}");
     }
+}
+
+/// C15, C19: a credential among others is found, and the others alone are passed on.
+#[tokio::test]
+async fn a_merged_authorization_is_taken_apart() {
+    let rig = Rig::new().await;
+    for (tx, before, after) in
+        [("0x1", "Bearer x, ", ""), ("0x2", "", " ,Bearer x"), ("0x3", "Basic y,", ", Bearer x")]
+    {
+        let credential = rig.buy("GET", "/paid/x", tx).await;
+        let merged = format!("{before}{credential}{after}");
+        let others = if before.starts_with("Basic") { "Basic y, Bearer x" } else { "Bearer x" };
+        for path in ["/free", "/paid/x"] {
+            let answer = rig.send("GET", path, &auth(&merged)).await;
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+            assert_eq!(rig.upstream.last().headers["authorization"], others, "{path}");
+        }
+    }
+}
+
+/// A challenge whose answers keep failing is not looked at any more; what the rail could not look at does not count.
+#[tokio::test]
+async fn a_challenge_is_not_guessed_at_for_ever() {
+    let rig = Rig::new().await;
+    let credential = rig.buy("GET", "/paid/x", "0x1").await;
+    for (act, status, code, asked) in [
+        (Act::Shrug, 503, "rail_unavailable", 12),
+        (Act::Reject, 402, "fake_rejected", 20),
+        (Act::Reject, 402, "challenge_exhausted", 20),
+    ] {
+        let rounds = if code == "fake_rejected" { 8 } else { 12 };
+        rig.rail.verify.lock().unwrap().clear();
+        rig.rail.verify.lock().unwrap().extend(std::iter::repeat_n(act, rounds));
+        for round in 0..rounds {
+            let answer = rig.send("GET", "/paid/x", &auth(&credential)).await;
+            assert_eq!((answer.status, answer.code().as_str()), (status, code), "round {round}: {answer:?}");
+            assert_eq!(answer.challenges().len(), usize::from(status == 402));
+        }
+        assert_eq!(rig.rail.verified.load(Ordering::SeqCst), asked, "{code}");
+    }
+    rig.rail.verify.lock().unwrap().clear();
+    let fresh = rig.buy("GET", "/paid/x", "0x1").await;
+    assert_eq!(rig.send("GET", "/paid/x", &auth(&fresh)).await.status, 200);
 }
 
 /// Reading most of an answer and leaving is having been served.

@@ -67,6 +67,12 @@ pub enum Fault {
         /// The asset.
         asset: AssetId,
     },
+    /// What a store keeps beside the journal, or how it keeps it, is damaged.
+    #[error("the store is damaged: {what}")]
+    Storage {
+        /// What is.
+        what: String,
+    },
     /// A store shows an account otherwise than its journal.
     #[error("account {account} is not what the journal adds up to")]
     AccountDiffers {
@@ -87,6 +93,7 @@ impl Fault {
             Self::IdTwice { .. } => "entry_id_twice",
             Self::Ends { .. } => "journal_ends",
             Self::Unbalanced { .. } => "asset_unbalanced",
+            Self::Storage { .. } => "storage_damaged",
             Self::AccountDiffers { .. } => "account_differs",
         }
     }
@@ -100,7 +107,10 @@ impl Fault {
             | Self::HashMismatch { seq }
             | Self::Broken { seq, .. }
             | Self::IdTwice { seq, .. } => Some(*seq),
-            Self::Ends { .. } | Self::Unbalanced { .. } | Self::AccountDiffers { .. } => None,
+            Self::Ends { .. }
+            | Self::Unbalanced { .. }
+            | Self::Storage { .. }
+            | Self::AccountDiffers { .. } => None,
         }
     }
 }
@@ -153,18 +163,19 @@ impl Verifier {
         Self::default()
     }
 
-    /// The next entry, as it is stored.
+    /// The next entry, as it is stored; gives what it says.
     ///
     /// # Errors
     /// [`Fault`], after which nothing may be added.
-    pub fn add_stored(&mut self, body: &[u8], hash: Hash) -> Result<(), Fault> {
+    pub fn add_stored(&mut self, body: &[u8], hash: Hash) -> Result<Entry, Fault> {
         let seq = self.head.seq + 1;
         // The hash first: it covers every byte, and a change anywhere is best reported as what it is.
         if self.head.hash.next(body) != hash {
             return Err(Fault::HashMismatch { seq });
         }
         let entry = Entry::decode(body).map_err(|cause| Fault::Unreadable { seq, cause })?;
-        self.follow(&entry, hash)
+        self.follow(&entry, hash)?;
+        Ok(entry)
     }
 
     /// The next entry.

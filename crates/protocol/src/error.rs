@@ -68,7 +68,7 @@ pub enum ParseError {
     #[error("the `header` parameter may only be Authorization or Payment-Authorization")]
     BadHeaderName,
     /// A receipt whose status is not `success`.
-    #[error("a receipt's status is `success`")]
+    #[error("the receipt's status is not `success`")]
     BadStatus,
 }
 

@@ -111,7 +111,7 @@ impl<'a> Lexer<'a> {
             self.pos = self.seek(start, |byte| is_space(byte) || byte == b',');
             let value = &self.text[start..self.pos];
             // Wider than a token: base64 padding and slashes occur. A quote or a control character never does.
-            if let Some(n) = value.bytes().position(|byte| byte == b'"' || byte.is_ascii_control()) {
+            if let Some(n) = value.find(|character: char| character == '"' || character.is_control()) {
                 return Err(ParseError::BadSyntax { at: start + n, expected: "a token or a quoted string" });
             }
             Cow::Borrowed(value)
@@ -151,7 +151,9 @@ impl<'a> Lexer<'a> {
                     kept = next;
                 }
                 Some(byte) => {
-                    if byte.is_ascii_control() && *byte != b'\t' {
+                    // U+0080 to U+009F in UTF-8: an old terminal takes them for ESC and a letter.
+                    let c1 = *byte == 0xc2 && matches!(bytes.get(pos + 1), Some(0x80..=0x9f));
+                    if c1 || (byte.is_ascii_control() && *byte != b'\t') {
                         control = control.or(Some(pos));
                     }
                     pos += 1;
@@ -177,8 +179,9 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// C0, DEL and C1, and not the tab, which a quoted string may hold (RFC 9110, section 5.6.4).
 fn is_control(character: char) -> bool {
-    character.is_ascii_control() && character != '\t'
+    character.is_control() && character != '\t'
 }
 
 /// Reads what follows a backslash at `at`: the character, if there is one, and where to go on. `\uXXXX` is a UTF-16 unit, a
@@ -225,7 +228,7 @@ pub(crate) fn write_param(name: &str, value: &str, out: &mut String) -> bool {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\t' | ' '..='~' => out.push(character),
-            _ if character.is_ascii_control() => return false,
+            _ if character.is_control() => return false,
             _ => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
                     write!(out, "\\u{unit:04x}").expect("writing to a String does not fail");

@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+pub mod ledger;
 mod limits;
 mod memory;
 mod sqlite;

@@ -62,7 +62,7 @@ pub(crate) fn check_step(step: &ClaimStep, now: UnixMs) -> Result<(), StoreError
             }
             Ok(())
         }
-        ClaimStep::Failed { why } => size("why", why.len(), Limits::WHY_BYTES),
+        ClaimStep::Failed { why, .. } => size("why", why.len(), Limits::WHY_BYTES),
         ClaimStep::BeginDelivery { lease_until } => instant("lease_until", *lease_until),
         ClaimStep::Delivered | ClaimStep::Undelivered => Ok(()),
     }

@@ -9,7 +9,7 @@ use farthing_money::Amount;
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{
     AdvanceError, Claim, ClaimId, ClaimOutcome, ClaimState, ClaimStep, ClaimStore, Delivery, NewClaim,
-    StoreError,
+    ReservationFate, StoreError,
 };
 
 use crate::limits::{Limits, check_new, check_step};
@@ -28,7 +28,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct Spent {
-    claim: ClaimId,
+    /// Whose failure gives it back; nobody's once it has been spent by a settlement that failed.
+    claim: Option<ClaimId>,
     budget: String,
     amount: Amount,
     at: UnixMs,
@@ -133,7 +134,7 @@ impl Inner {
                 return Ok(ClaimOutcome::OverBudget { budget: wanted.budget.clone() });
             }
             self.spent.push(Spent {
-                claim: new.id.clone(),
+                claim: Some(new.id.clone()),
                 budget: wanted.budget.clone(),
                 amount: wanted.amount,
                 at: now,
@@ -150,6 +151,8 @@ impl Inner {
             return Err(AdvanceError::Unknown { id: id.clone() });
         };
         let wrong = AdvanceError::WrongState { state: claim.state.name() };
+        let spent_all_the_same =
+            matches!(step, ClaimStep::Failed { reservation: ReservationFate::Spent, .. });
         let next = match step {
             ClaimStep::Settled { settled, delivery } => {
                 let next = match delivery {
@@ -162,7 +165,7 @@ impl Inner {
                     _ => return Err(wrong),
                 }
             }
-            ClaimStep::Failed { why } => match &claim.state {
+            ClaimStep::Failed { why, .. } => match &claim.state {
                 ClaimState::Failed { why: old } if *old == why => return Ok(()),
                 ClaimState::Settling => ClaimState::Failed { why },
                 _ => return Err(wrong),
@@ -187,7 +190,13 @@ impl Inner {
         claim.state = next;
         claim.changed = now;
         if !is_live(claim) {
-            self.spent.retain(|spent| spent.claim != *id);
+            let of_claim = |spent: &Spent| spent.claim.as_ref() == Some(id);
+            if spent_all_the_same {
+                // The same id may be claimed anew, and fail otherwise: that gives only its own part back.
+                self.spent.iter_mut().filter(|spent| of_claim(spent)).for_each(|spent| spent.claim = None);
+            } else {
+                self.spent.retain(|spent| !of_claim(spent));
+            }
         }
         Ok(())
     }

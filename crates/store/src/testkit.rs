@@ -11,7 +11,7 @@ use farthing_money::Amount;
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{
     AdvanceError, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, ClaimStore, Delivery, NewClaim,
-    Reservation, Settled, SettlementPlan,
+    Reservation, ReservationFate, Settled, SettlementPlan,
 };
 
 use crate::Limits;
@@ -70,8 +70,16 @@ fn settle_for_later(reference: &str) -> ClaimStep {
     ClaimStep::Settled { settled: settled(reference), delivery: Delivery::Later }
 }
 
-fn failed(why: &str) -> ClaimStep {
-    ClaimStep::Failed { why: why.to_owned() }
+/// A failure that gives its reservation back.
+#[must_use]
+pub fn failed(why: &str) -> ClaimStep {
+    ClaimStep::Failed { why: why.to_owned(), reservation: ReservationFate::Released }
+}
+
+/// A failure that spent its reservation all the same.
+#[must_use]
+pub fn failed_and_spent(why: &str) -> ClaimStep {
+    ClaimStep::Failed { why: why.to_owned(), reservation: ReservationFate::Spent }
 }
 
 fn begin(lease_until: u64) -> ClaimStep {
@@ -92,6 +100,7 @@ where
     takes_every_step_that_leads_somewhere(&make().await).await;
     frees_what_failed(&make().await).await;
     keeps_budgets(&make().await).await;
+    keeps_what_failures_spent(&make().await).await;
     lists_unresolved(&make().await).await;
     releases_leases(&make().await).await;
     prunes_final_claims(&make().await).await;
@@ -275,6 +284,43 @@ async fn keeps_budgets(store: &impl ClaimStore) {
     let mut next = with("l", "long", 1, 10);
     next.reservation = Some(reservation("long", 1, 10, 1_000_000));
     expect_claim(store, next, 1_160, "over long").await;
+}
+
+/// TC7: fees of a transaction that reverted are spent, and fees of one that was never sent are not.
+async fn keeps_what_failures_spent(store: &impl ClaimStore) {
+    let with = |id: &str, key: &str, amount: u128| {
+        let mut new = new_claim(id, &[key]);
+        new.reservation = Some(reservation("fees", amount, 100, 100));
+        new
+    };
+    for (step, fits) in [(failed("no"), 100), (failed_and_spent("no"), 40)] {
+        let now = if fits == 100 { 1_000 } else { 2_000 };
+        let id = format!("fits {fits}");
+        expect_claim(store, with(&id, "k", 60), now, "new").await;
+        // Said again, with the other word on the reservation too, it changes nothing.
+        for again in [step.clone(), step, failed("no"), failed_and_spent("no")] {
+            expect_step(store, &id, again, now + 1, "ok").await;
+        }
+        expect_step(store, &id, failed_and_spent("other"), now + 1, "failed").await;
+        // The key is free either way.
+        expect_claim(store, with(&format!("{id} over"), "k", fits + 1), now + 2, "over fees").await;
+        expect_claim(store, with(&format!("{id} next"), "k", fits), now + 2, "new").await;
+        expect_step(store, &format!("{id} next"), failed("no"), now + 3, "ok").await;
+    }
+    // Claimed anew at the instant of the first attempt: each attempt is counted by itself.
+    for (place, (step, left)) in
+        [(failed_and_spent("a"), 80), (failed("b"), 80), (failed_and_spent("c"), 60)].into_iter().enumerate()
+    {
+        expect_claim(store, with("again", "k2", 20), 3_000, "new").await;
+        expect_step(store, "again", step, 3_000, "ok").await;
+        expect_claim(store, with("probe", "k3", left + 1), 3_000, "over fees").await;
+        expect_claim(store, with("probe", "k3", left), 3_000, "new").await;
+        expect_step(store, "probe", failed("no"), 3_000, "ok").await;
+        // Forgetting the claim gives nothing back, and what has left the window is forgotten.
+        let forgotten = if place == 2 { 1 + 4 + 1 } else { 0 };
+        assert_eq!(store.prune(at(if place == 2 { 5_001 } else { 3_000 }), 100).await, Ok(forgotten));
+    }
+    expect_claim(store, with("late", "k4", 100), 3_100, "new").await;
 }
 
 async fn lists_unresolved(store: &impl ClaimStore) {

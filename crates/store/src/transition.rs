@@ -33,8 +33,9 @@ pub(crate) fn transition(state: &ClaimState, step: ClaimStep, now: UnixMs) -> Tr
             ClaimState::Delivering { settled: old, lease_until: leased },
             ClaimStep::Settled { settled, delivery: Delivery::Begin { lease_until } },
         ) if *old == settled && *leased == lease_until => Already,
-        (ClaimState::Settling, ClaimStep::Failed { why }) => To(ClaimState::Failed { why }),
-        (ClaimState::Failed { why: old }, ClaimStep::Failed { why }) if *old == why => Already,
+        (ClaimState::Settling, ClaimStep::Failed { why, .. }) => To(ClaimState::Failed { why }),
+        // What became of the reservation was decided the first time.
+        (ClaimState::Failed { why: old }, ClaimStep::Failed { why, .. }) if *old == why => Already,
         (ClaimState::Credit(settled), ClaimStep::BeginDelivery { lease_until }) => {
             To(ClaimState::Delivering { settled: settled.clone(), lease_until })
         }

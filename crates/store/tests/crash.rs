@@ -16,7 +16,7 @@ use std::time::Duration;
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{ClaimId, ClaimOutcome, ClaimStep, ClaimStore, Delivery};
 use farthing_store::SqliteClaims;
-use farthing_store::testkit::{new_claim, reservation, settled};
+use farthing_store::testkit::{failed, new_claim, reservation, settled};
 
 const ROUNDS: u64 = 12;
 const DIR: &str = "FARTHING_CRASH_TEST_DIR";
@@ -55,7 +55,7 @@ async fn one_payment(store: &SqliteClaims, id: &str, n: u64) {
     say("settling");
     let claim = ClaimId(id.to_owned());
     if n % 4 == 3 {
-        store.advance(&claim, ClaimStep::Failed { why: "no".into() }, now).await.unwrap();
+        store.advance(&claim, failed("no"), now).await.unwrap();
         return say("failed");
     }
     let delivery = Delivery::Begin { lease_until: now.plus_ms(10) };
@@ -75,12 +75,12 @@ async fn nothing_that_was_answered_is_lost() {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let lines = 1 + random % 2_000;
+        let lines = 1 + random % 800;
         let said = run_and_kill(dir.path(), round, lines, Duration::from_micros(random >> 16 & 0xfff));
         check(dir.path(), &answered, &said).await;
         answered.extend(said);
     }
-    assert!(answered.len() > 1_000, "only {} payments were seen", answered.len());
+    assert!(answered.len() > 400, "only {} payments were seen", answered.len());
 }
 
 /// Runs a child until it has said so many lines, waits a little, and kills it. What it said.
@@ -165,7 +165,7 @@ async fn check(dir: &Path, before: &HashMap<String, String>, latest: &HashMap<St
             "failed" => {
                 // Free, and now the thief's: give it back for the next round.
                 assert!(matches!(outcome, ClaimOutcome::New), "{id}: {outcome:?}");
-                let step = ClaimStep::Failed { why: "no".into() };
+                let step = failed("no");
                 store.advance(&ClaimId("thief".into()), step, claim.changed).await.unwrap();
             }
             _ => assert!(matches!(outcome, ClaimOutcome::Taken { .. }), "{id}: {outcome:?}"),

@@ -7,7 +7,9 @@ use crate::error::{CliError, Exit};
 use crate::output::Output;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  farthing completions bash > ~/.local/share/bash-completion/completions/farthing")]
+#[command(
+    after_help = "Example:\n  farthing completions bash > ~/.local/share/bash-completion/completions/farthing"
+)]
 pub struct Args {
     /// Which shell
     shell: Shell,

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::error::CliError;
-use crate::output::can_ask;
+use crate::output::{can_ask, one_line};
 
 /// Whether the command line has answered already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +29,15 @@ pub fn confirm(question: &str, consent: Consent) -> Result<(), CliError> {
         return Ok(());
     }
     if !can_ask() {
-        return Err(CliError::usage("not_confirmed", "this has to be confirmed, and there is no terminal to ask on")
-            .help("add --yes if it is meant"));
+        return Err(CliError::usage(
+            "not_confirmed",
+            "this has to be confirmed, and there is no terminal to ask on",
+        )
+        .help("add --yes if it is meant"));
     }
     let read = || -> std::io::Result<String> {
         let mut out = std::io::stderr().lock();
-        write!(out, "{question} [y/N] ")?;
+        write!(out, "{} [y/N] ", one_line(question))?;
         out.flush()?;
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer)?;

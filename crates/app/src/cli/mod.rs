@@ -10,8 +10,8 @@ use crate::error::{CliError, Exit};
 use crate::output::{Format, Output};
 
 mod completions;
-mod confirm;
 mod config;
+mod confirm;
 mod demo;
 mod log;
 pub(crate) mod network;
@@ -26,9 +26,9 @@ mod wallet;
 /// The money layer for machines that buy from machines
 #[derive(Debug, Parser)]
 #[command(name = "farthing", version, about, long_about = include_str!("../help/about.txt"))]
-#[command(after_help = include_str!("../help/examples.txt"), max_term_width = 120, propagate_version = true)]
+#[command(after_help = include_str!("../help/examples.txt"), max_term_width = 98, propagate_version = true)]
 pub struct Cli {
-    /// How results and errors are written
+    /// How results and errors are written: for people, or one JSON object for programs
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
     #[command(subcommand)]
@@ -101,8 +101,10 @@ async fn dispatch(command: Command, output: Output) -> Result<Exit, CliError> {
 
 fn exit_codes(output: Output) -> Result<Exit, CliError> {
     if output.is_json() {
-        let codes: Vec<_> =
-            Exit::ALL.iter().map(|e| serde_json::json!({ "code": e.code(), "meaning": e.meaning() })).collect();
+        let codes: Vec<_> = Exit::ALL
+            .iter()
+            .map(|e| serde_json::json!({ "code": e.code(), "meaning": e.meaning() }))
+            .collect();
         output.json(&codes)?;
     } else {
         output.bytes(include_str!("../help/exit-codes.txt").as_bytes())?;
@@ -113,7 +115,8 @@ fn exit_codes(output: Output) -> Result<Exit, CliError> {
 /// What `--output` says, even where the rest of the line cannot be read.
 fn wanted_format(args: &[OsString]) -> Format {
     let json = args.iter().enumerate().any(|(index, arg)| {
-        arg == "--output=json" || (arg == "--output" && args.get(index + 1).is_some_and(|next| next == "json"))
+        arg == "--output=json"
+            || (arg == "--output" && args.get(index + 1).is_some_and(|next| next == "json"))
     });
     if json { Format::Json } else { Format::Text }
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::config::env;
 use crate::config::secret::read_secret;
 use crate::error::CliError;
-use crate::output::can_ask;
+use crate::output::{can_ask, one_line};
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PasswordArgs {
@@ -17,6 +17,11 @@ pub struct PasswordArgs {
 }
 
 impl PasswordArgs {
+    /// Whether a person would have to be asked.
+    pub fn asks(&self) -> bool {
+        self.password_file.is_none() && env::read(env::PASSWORD).is_none()
+    }
+
     /// The password of a wallet that exists.
     ///
     /// # Errors
@@ -53,7 +58,9 @@ impl PasswordArgs {
 
     fn given(&self) -> Result<Option<Zeroizing<String>>, CliError> {
         if let Some(path) = &self.password_file {
-            return read_secret(path).map(Some).map_err(|error| CliError::file("read the password file", path, &error));
+            return read_secret(path)
+                .map(Some)
+                .map_err(|error| CliError::file("read the password file", path, &error));
         }
         Ok(env::read(env::PASSWORD).map(Zeroizing::new))
     }
@@ -62,10 +69,16 @@ impl PasswordArgs {
 /// Asks a person, without showing what is typed.
 pub fn prompt(question: &str) -> Result<Zeroizing<String>, CliError> {
     if !can_ask() {
-        return Err(CliError::usage("password_missing", "a password is needed, and there is no terminal to ask on")
-            .help(format!("give it with --password-file FILE, or in the environment variable {}", env::PASSWORD)));
+        return Err(CliError::usage(
+            "password_missing",
+            "a password is needed, and there is no terminal to ask on",
+        )
+        .help(format!(
+            "give it with --password-file FILE, or in the environment variable {}",
+            env::PASSWORD
+        )));
     }
-    rpassword::prompt_password(question)
+    rpassword::prompt_password(one_line(question))
         .map(Zeroizing::new)
         .map_err(|error| CliError::usage("password_missing", format!("cannot read the password: {error}")))
 }

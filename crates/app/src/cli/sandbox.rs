@@ -9,7 +9,7 @@ use farthing_sandbox::genesis::{DEV_ACCOUNTS, TOKENS};
 use farthing_sandbox::{BlockTime, RunningSandbox, Sandbox, SandboxConfig};
 use serde_json::json;
 
-use super::stop::asked_to_stop;
+use super::stop::Stop;
 use crate::clock::SystemClock;
 use crate::config::{network, value};
 use crate::error::{CliError, Exit};
@@ -38,8 +38,9 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         ..SandboxConfig::default()
     };
     let sandbox = start(config).await?;
+    let stop = Stop::listen()?;
     introduce(&sandbox, output)?;
-    asked_to_stop().await?;
+    stop.asked().await;
     output.note("stopping; this chain and everything on it is gone");
     sandbox.shutdown().await;
     Ok(Exit::Ok)
@@ -76,7 +77,10 @@ fn introduce(sandbox: &RunningSandbox, output: Output) -> Result<(), CliError> {
     print_lines(&table, output)?;
     let mut table = Table::default();
     for (index, address) in DEV_ACCOUNTS.iter().enumerate() {
-        table.row([(format!("({index})"), style::DIM, Align::Left), (address.to_string(), Style::new(), Align::Left)]);
+        table.row([
+            (format!("({index})"), style::DIM, Align::Left),
+            (address.to_string(), Style::new(), Align::Left),
+        ]);
     }
     output.line("\nAccounts with play money, of the public mnemonic `test test test test test test test test test test test junk`:")?;
     print_lines(&table, output)?;

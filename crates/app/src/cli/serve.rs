@@ -10,7 +10,7 @@ use farthing_store::SqliteClaims;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::stop::asked_to_stop;
+use super::stop::Stop;
 use crate::config::route::{Fees, Priced, RouteTerms};
 use crate::config::{GatewayConfig, env, network, value};
 use crate::error::{CliError, Exit};
@@ -49,8 +49,10 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     })?;
     let recovered = output.progress("looking up payments that were in flight", seller.gate.recover()).await;
     let recovered = recovered.map_err(|error| CliError::unexpected("store", error.to_string()))?;
-    announce(&config, &seller, &listener, recovered, output)?;
-    serve_until_stopped(listener, seller, output).await?;
+    let url = format!("http://{}", listener.local_addr().unwrap_or(config.listen));
+    let stop = Stop::listen()?;
+    announce(&config, &seller, &Started { url, recovered }, output)?;
+    serve_until(stop, listener, seller, output).await?;
     drop(store);
     Ok(Exit::Ok)
 }
@@ -77,16 +79,19 @@ async fn check(config: &GatewayConfig, file: &Path, output: Output) -> Result<Ex
     Ok(Exit::Ok)
 }
 
-async fn serve_until_stopped(listener: TcpListener, seller: Seller, output: Output) -> Result<(), CliError> {
+async fn serve_until(
+    stop: Stop,
+    listener: TcpListener,
+    seller: Seller,
+    output: Output,
+) -> Result<(), CliError> {
     let Seller { gate, proxy, .. } = seller;
     let resolver = tokio::spawn({
         let gate = gate.clone();
         async move { gate.resolver(ResolverOptions::default()).await }
     });
     let stop = async move {
-        if let Err(error) = asked_to_stop().await {
-            tracing::error!(%error, "stopping, because nobody could ask for it later");
-        }
+        stop.asked().await;
         output.note("stopping; requests in flight may finish");
     };
     let served = serve(listener, gate, proxy, ServerOptions::default(), stop).await;
@@ -94,15 +99,19 @@ async fn serve_until_stopped(listener: TcpListener, seller: Seller, output: Outp
     served.map_err(|error| CliError::unexpected("listen", format!("the listener broke: {error}")))
 }
 
+/// What there is to tell once a gateway is ready.
+struct Started {
+    url: String,
+    recovered: Recovered,
+}
+
 fn announce(
     config: &GatewayConfig,
     seller: &Seller,
-    listener: &TcpListener,
-    recovered: Recovered,
+    started: &Started,
     output: Output,
 ) -> Result<(), CliError> {
-    let address = listener.local_addr().map_or(config.listen, |address| address);
-    let url = format!("http://{address}");
+    let Started { url, recovered } = started;
     if output.is_json() {
         return output.json(&json!({
             "ready": true, "url": url, "realm": config.realm, "chain_id": config.tempo.chain_id,
@@ -115,7 +124,7 @@ fn announce(
         }));
     }
     summary(config, seller, output)?;
-    if recovered != Recovered::default() {
+    if *recovered != Recovered::default() {
         output.line(format_args!(
             "Payments in flight when it last stopped: {} settled, {} failed, {} not known yet; {} interrupted deliveries are owed.",
             recovered.settled, recovered.failed, recovered.pending, recovered.released
@@ -165,8 +174,10 @@ fn describe(priced: &Priced) -> String {
     if priced.amount.is_zero() {
         words.push("proof of identity".into());
     }
-    if !priced.splits.is_empty() {
-        words.push(format!("{} splits", priced.splits.len()));
+    match priced.splits.len() {
+        0 => {}
+        1 => words.push("a part goes to another account".into()),
+        parts => words.push(format!("parts go to {parts} other accounts")),
     }
     if priced.fees == Fees::Sponsored {
         words.push("fees paid by the seller".into());

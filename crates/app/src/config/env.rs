@@ -24,14 +24,18 @@ pub fn read(name: &str) -> Option<String> {
 ///
 /// # Errors
 /// When neither is known.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn home() -> Result<PathBuf, CliError> {
-    if let Some(home) = read(HOME) {
+    // A path need not be text.
+    if let Some(home) = std::env::var_os(HOME).filter(|home| !home.is_empty()) {
         return Ok(PathBuf::from(home));
     }
-    directories::ProjectDirs::from("", "", "farthing").map(|dirs| dirs.config_dir().to_path_buf()).ok_or_else(|| {
-        CliError::usage("no_home", "there is no home directory to keep wallets in")
-            .help(format!("set {HOME} to a directory of your own"))
-    })
+    directories::ProjectDirs::from("", "", "farthing").map(|dirs| dirs.config_dir().to_path_buf()).ok_or_else(
+        || {
+            CliError::usage("no_home", "there is no home directory to keep wallets in")
+                .help(format!("set {HOME} to a directory of your own"))
+        },
+    )
 }
 
 /// How a person would call this program again: its path, unless that is not known.

@@ -53,8 +53,8 @@ impl From<ConfigError> for CliError {
         } else {
             format!("{} has {count} mistakes\n{error}", error.file)
         };
-        Self::usage("config", message)
-            .details(serde_json::Value::Array(faults))
-            .help("correct the file and try again with --check; `farthing config example` prints one that works")
+        Self::usage("config", message).details(serde_json::Value::Array(faults)).help(
+            "correct the file and try again with --check; `farthing config example` prints one that works",
+        )
     }
 }

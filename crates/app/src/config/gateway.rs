@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use farthing_protocol::Secret;
+use farthing_gate::proxy::{ForwardedTrust, HostHeader};
+use farthing_protocol::{CredentialHeader, Secret};
 use url::Url;
 
 use super::fault::ConfigError;
@@ -31,6 +32,8 @@ pub struct GatewayConfig {
     pub previous_secret: Option<Secret>,
     /// How long a challenge may be answered.
     pub challenge_ttl: Duration,
+    /// The header that payments are asked for in; both are always read.
+    pub credential_header: CredentialHeader,
     /// The chain and what is taken on it.
     pub tempo: TempoConfig,
     /// What is sold.
@@ -52,6 +55,10 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// The longest request body, in bytes.
     pub max_body_bytes: u64,
+    /// Which `Host` the upstream gets.
+    pub host: HostHeader,
+    /// What happens to `Forwarded` and `X-Forwarded-*` that a request brings.
+    pub forwarded: ForwardedTrust,
     /// Headers added to every request, such as the upstream's own key. Values may be secret.
     pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
 }
@@ -65,11 +72,7 @@ impl GatewayConfig {
     ///
     /// # Errors
     /// [`ConfigError`] with everything that is wrong.
-    pub fn parse(
-        file: &Path,
-        text: &str,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, ConfigError> {
+    pub fn parse(file: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let around = Surroundings { file, env };
         Reader::run(&file.display().to_string(), text, |root| read_root(root, around))
     }
@@ -111,6 +114,7 @@ fn read_root(root: &Section<'_>, around: Surroundings<'_>) -> Option<GatewayConf
         secret: front.secret,
         previous_secret: front.previous_secret,
         challenge_ttl: front.challenge_ttl,
+        credential_header: front.credential_header,
         tempo,
         routes,
         warnings,
@@ -125,6 +129,7 @@ struct Front {
     secret: Secret,
     previous_secret: Option<Secret>,
     challenge_ttl: Duration,
+    credential_header: CredentialHeader,
 }
 
 fn read_front(section: &Section<'_>, around: Surroundings<'_>, warnings: &mut Vec<String>) -> Option<Front> {
@@ -141,10 +146,12 @@ fn read_front(section: &Section<'_>, around: Surroundings<'_>, warnings: &mut Ve
         "the public host that buyers call, such as \"api.example.com\"; it is never taken from a request",
         value::realm,
     );
-    let store = section.require("store", "the file that remembers payments, such as \"farthing.db\"", |text| {
-        if text.is_empty() { Err("is empty".into()) } else { Ok(value::beside(around.file, text)) }
-    });
+    let store =
+        section.require("store", "the file that remembers payments, such as \"farthing.db\"", |text| {
+            if text.is_empty() { Err("is empty".into()) } else { Ok(value::beside(around.file, text)) }
+        });
     let challenge_ttl = section.parse("challenge_ttl", challenge_ttl).unwrap_or(Duration::from_secs(300));
+    let credential_header = section.parse("credential_header", credential_header).unwrap_or_default();
     let keys = SecretKeys { inline: Some("secret"), file: "secret_file", env: "secret_env" };
     if !["secret", "secret_file", "secret_env"].iter().any(|key| section.has(key)) {
         section.missing("secret_file", SECRET_ADVICE);
@@ -163,11 +170,11 @@ fn read_front(section: &Section<'_>, around: Surroundings<'_>, warnings: &mut Ve
         secret: secret?,
         previous_secret,
         challenge_ttl,
+        credential_header,
     })
 }
 
-const SECRET_ADVICE: &str =
-    "what binds challenges to this gateway, at least 32 bytes; make one with: openssl rand -hex 32 > secret.txt";
+const SECRET_ADVICE: &str = "what binds challenges to this gateway, at least 32 bytes; make one with: openssl rand -hex 32 > secret.txt";
 
 fn read_secret(
     section: &Section<'_>,
@@ -177,11 +184,13 @@ fn read_secret(
 ) -> Option<Secret> {
     let found = around.secret(section, keys)?;
     warnings.extend(found.warning);
-    let used = [keys.inline.unwrap_or_default(), keys.file, keys.env].into_iter().find_map(|key| section.text(key));
+    let used =
+        [keys.inline.unwrap_or_default(), keys.file, keys.env].into_iter().find_map(|key| section.text(key));
     match Secret::new(found.secret.as_bytes().to_vec()) {
         Ok(secret) => Some(secret),
         Err(short) => {
-            let message = format!("the secret has {} bytes; it needs at least 32: {SECRET_COMMAND}", short.bytes);
+            let message =
+                format!("the secret has {} bytes; it needs at least 32: {SECRET_COMMAND}", short.bytes);
             if let Some(field) = used {
                 field.fault(message);
             }
@@ -191,6 +200,15 @@ fn read_secret(
 }
 
 const SECRET_COMMAND: &str = "openssl rand -hex 32 > secret.txt";
+
+fn credential_header(text: &str) -> Result<CredentialHeader, String> {
+    [CredentialHeader::Authorization, CredentialHeader::PaymentAuthorization]
+        .into_iter()
+        .find(|header| header.name().eq_ignore_ascii_case(text))
+        .ok_or_else(|| {
+            format!("{text:?} cannot carry payments; write \"Authorization\" or \"Payment-Authorization\"")
+        })
+}
 
 fn challenge_ttl(text: &str) -> Result<Duration, String> {
     let ttl = value::duration(text)?;
@@ -204,7 +222,11 @@ fn read_upstream(
     around: Surroundings<'_>,
 ) -> Option<Upstream> {
     let url = gateway.and_then(|section| {
-        section.require("upstream", "the server that is behind, such as \"http://127.0.0.1:3000\"", value::http_url)
+        section.require(
+            "upstream",
+            "the server that is behind, such as \"http://127.0.0.1:3000\"",
+            value::http_url,
+        )
     });
     let mut upstream = Upstream {
         url: Url::parse("http://127.0.0.1").ok()?,
@@ -212,6 +234,8 @@ fn read_upstream(
         response_timeout: Duration::from_secs(60),
         idle_timeout: Duration::from_secs(60),
         max_body_bytes: 16 << 20,
+        host: HostHeader::default(),
+        forwarded: ForwardedTrust::default(),
         headers: Vec::new(),
     };
     if let Some(section) = root.section("upstream") {
@@ -232,6 +256,12 @@ fn read_upstream_section(section: &Section<'_>, around: Surroundings<'_>, upstre
     }
     if let Some(field) = section.number("max_body_bytes") {
         upstream.max_body_bytes = field.value;
+    }
+    if section.flag("preserve_host").is_some_and(|field| field.value) {
+        upstream.host = HostHeader::Preserve;
+    }
+    if section.flag("trust_forwarded").is_some_and(|field| field.value) {
+        upstream.forwarded = ForwardedTrust::Append;
     }
     if let Some(headers) = section.section("headers") {
         for (name, field) in headers.pairs() {
@@ -273,8 +303,8 @@ fn header(name: &str, text: &str) -> Result<(http::HeaderName, http::HeaderValue
         return Err("belongs to the connection and cannot be set here".into());
     }
     // The value may be a key: it is not repeated.
-    let mut value =
-        http::HeaderValue::from_str(text).map_err(|_| "is not a header value: it has control characters".to_owned())?;
+    let mut value = http::HeaderValue::from_str(text)
+        .map_err(|_| "is not a header value: it has control characters".to_owned())?;
     value.set_sensitive(true);
     Ok((name, value))
 }

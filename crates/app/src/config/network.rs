@@ -56,5 +56,6 @@ pub fn by_id(chain_id: u64) -> Option<Network> {
 
 /// The chain's name for people; its id where it has no name here.
 pub fn name(chain_id: u64) -> String {
-    by_id(chain_id).map_or_else(|| format!("chain {chain_id}"), |network| format!("{} ({chain_id})", network.name))
+    by_id(chain_id)
+        .map_or_else(|| format!("chain {chain_id}"), |network| format!("{} ({chain_id})", network.name))
 }

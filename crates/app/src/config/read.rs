@@ -46,11 +46,19 @@ pub struct Section<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads `text` with `read`, which is handed the root table. What it returns counts only if nothing is wrong.
-    pub fn run<T>(file: &str, text: &'a str, read: impl FnOnce(&Section<'_>) -> Option<T>) -> Result<T, ConfigError> {
+    pub fn run<T>(
+        file: &str,
+        text: &'a str,
+        read: impl FnOnce(&Section<'_>) -> Option<T>,
+    ) -> Result<T, ConfigError> {
         let reader = Reader { text, faults: RefCell::default() };
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
-            reader.fault(reader.line(error.span().unwrap_or_default()), String::new(), first_line(error.message()));
+            reader.fault(
+                reader.line(error.span().unwrap_or_default()),
+                String::new(),
+                first_line(error.message()),
+            );
         }
         // A table that did not parse would only add confusion.
         let value = if errors.is_empty() {
@@ -176,7 +184,9 @@ impl<'a> Section<'a> {
         for (index, entry) in list.value.iter().enumerate() {
             let field = self.field(&format!("{key}[{index}]"), entry, ());
             match entry.get_ref().as_str() {
-                Some(value) => texts.push(Field { value, reader: field.reader, key: field.key, line: field.line }),
+                Some(value) => {
+                    texts.push(Field { value, reader: field.reader, key: field.key, line: field.line })
+                }
                 None => field.fault("is not a string; write it in quotes"),
             }
         }
@@ -199,7 +209,9 @@ impl<'a> Section<'a> {
             let field = self.field(&name, entry, ());
             match entry.get_ref().as_table() {
                 Some(table) => sections.push(Section::new(self.reader, table, self.key(&name), field.line)),
-                None => field.fault("is not a table; write { recipient = \"0x\u{2026}\", amount = \"0.01\" }"),
+                None => {
+                    field.fault("is not a table; write { recipient = \"0x\u{2026}\", amount = \"0.01\" }")
+                }
             }
         }
         sections

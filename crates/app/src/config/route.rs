@@ -93,7 +93,9 @@ impl RouteConfig {
             (None, _) => read_priced(section, tempo).map(RouteTerms::Priced),
         };
         if free_route_has_terms(section, terms.as_ref()) {
-            section.fault("is free and has terms of payment; remove them, or write a price instead of free = true");
+            section.fault(
+                "is free and has terms of payment; remove them, or write a price instead of free = true",
+            );
         }
         section.refuse_unknown();
         Some(Self { path: path?, methods: methods?, terms: terms? })
@@ -119,6 +121,9 @@ fn free_route_has_terms(section: &Section<'_>, terms: Option<&RouteTerms>) -> bo
 }
 
 fn path_pattern(text: &str) -> Result<String, String> {
+    if text == farthing_gate::server::HEALTH_PATH {
+        return Err(format!("the gateway itself answers {text}; give the API's own another path"));
+    }
     match Pattern::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(format!("{text:?} is not a path pattern: {error}")),
@@ -162,7 +167,7 @@ fn read_priced(section: &Section<'_>, tempo: Option<&TempoConfig>) -> Option<Pri
     let modes = read_modes(section).or(tempo.map(|tempo| tempo.modes)).unwrap_or(Modes::PullAndPush);
     let fees = if sponsored.is_some() { Fees::Sponsored } else { Fees::Buyer };
     if let (Some(field), Modes::Push) = (&sponsored, modes) {
-        field.fault("does not go with modes = [\"push\"]: a buyer who broadcasts has paid the fee already (TC1)");
+        field.fault("does not go with modes = [\"push\"]: a buyer who broadcasts has paid the fee already");
     }
     let bound = section.flag("bind_body").is_some_and(|field| field.value);
     Some(Priced {

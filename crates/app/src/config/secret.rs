@@ -41,10 +41,12 @@ impl Surroundings<'_> {
     pub fn secret(&self, section: &Section<'_>, keys: SecretKeys) -> Option<Found> {
         let inline = keys.inline.and_then(|key| section.text(key));
         let (file, env) = (section.text(keys.file), section.text(keys.env));
-        let sources = usize::from(inline.is_some()) + usize::from(file.is_some()) + usize::from(env.is_some());
+        let sources =
+            usize::from(inline.is_some()) + usize::from(file.is_some()) + usize::from(env.is_some());
         if sources > 1 {
             let inline = keys.inline.map(|key| format!("`{key}`, ")).unwrap_or_default();
-            section.fault(format!("has more than one of {inline}`{}` and `{}`; keep one", keys.file, keys.env));
+            section
+                .fault(format!("has more than one of {inline}`{}` and `{}`; keep one", keys.file, keys.env));
             return None;
         }
         if let Some(field) = inline {
@@ -81,14 +83,18 @@ pub fn read_secret(path: &Path) -> std::io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
+/// A warning, when others than its owner can read a file that should be secret.
 #[cfg(unix)]
-fn open_to_others(path: &Path) -> Option<String> {
+pub fn open_to_others(path: &Path) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(path).ok()?.permissions().mode();
-    (mode & 0o077 != 0).then(|| format!("others on this machine can read {}; run: chmod 600 {}", path.display(), path.display()))
+    (mode & 0o077 != 0).then(|| {
+        format!("others on this machine can read {}; run: chmod 600 {}", path.display(), path.display())
+    })
 }
 
+/// Nothing: files have no mode here.
 #[cfg(not(unix))]
-fn open_to_others(_: &Path) -> Option<String> {
+pub fn open_to_others(_: &Path) -> Option<String> {
     None
 }

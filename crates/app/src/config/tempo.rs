@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::network;
 use super::read::Section;
-use super::secret::{SecretKeys, Surroundings, read_secret};
+use super::secret::{SecretKeys, Surroundings, open_to_others, read_secret};
 use super::token;
 use super::value;
 
@@ -81,16 +81,25 @@ impl TempoConfig {
         }
         let chain_id = section.number("chain_id").map(|field| field.value);
         let rpc_url = section.parse("rpc_url", value::rpc_url).or_else(|| {
-            let known = chain_id.and_then(network::by_id).and_then(|network| Url::parse(network.rpc_url).ok());
+            let known =
+                chain_id.and_then(network::by_id).and_then(|network| Url::parse(network.rpc_url).ok());
             if known.is_none() && chain_id.is_some() && !section.has("rpc_url") {
-                section.missing("rpc_url", "this chain has no public RPC port that is known here; write its URL");
+                section.missing(
+                    "rpc_url",
+                    "this chain has no public RPC port that is known here; write its URL",
+                );
             }
             known
         });
-        let recipient = section.require("recipient", "the account that is paid: 0x and 40 hex digits", |text| {
-            let address = value::address(text)?;
-            if address.is_zero() { Err("is the zero address, from which money never returns".into()) } else { Ok(address) }
-        });
+        let recipient =
+            section.require("recipient", "the account that is paid: 0x and 40 hex digits", |text| {
+                let address = value::address(text)?;
+                if address.is_zero() {
+                    Err("is the zero address, from which money never returns".into())
+                } else {
+                    Ok(address)
+                }
+            });
         let names = chain_id.map(token::names).unwrap_or_default();
         let purpose = format!("the token that is taken: its address, or a name ({names})");
         let currency =
@@ -150,8 +159,11 @@ fn read_sponsor(
     let has_plain = section.has("key_file") || section.has("key_env");
     let password = section.text("password_file").and_then(|field| {
         let path = value::beside(around.file, field.value);
+        warnings.extend(open_to_others(&path));
         read_secret(&path)
-            .map_err(|e| field.fault(format!("cannot read {}: {}", path.display(), crate::error::plain_io(&e))))
+            .map_err(|e| {
+                field.fault(format!("cannot read {}: {}", path.display(), crate::error::plain_io(&e)))
+            })
             .ok()
     });
     let key = match section.text("keystore") {
@@ -171,13 +183,18 @@ fn read_sponsor(
         }
         None => {
             if !has_plain {
-                section.missing("keystore", "the sponsor's key: `keystore` and `password_file`, `key_file`, or `key_env`");
+                section.missing(
+                    "keystore",
+                    "the sponsor's key: `keystore` and `password_file`, `key_file`, or `key_env`",
+                );
             }
             found.and_then(|found| {
                 warnings.extend(found.warning);
                 let key = PrivateKey::from_hex(found.secret.trim());
                 let field = section.text("key_file").or_else(|| section.text("key_env"))?;
-                key.map_err(|error| field.fault(format!("what it names is not a key: {error}"))).map(SponsorKey::Plain).ok()
+                key.map_err(|error| field.fault(format!("what it names is not a key: {error}")))
+                    .map(SponsorKey::Plain)
+                    .ok()
             })
         }
     };

@@ -50,6 +50,29 @@ fn plus(more: &str) -> String {
     format!("{}\n{more}", BASE.join("\n"))
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_can_read_gives_a_warning() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("password");
+    std::fs::write(&path, "correct horse").unwrap();
+    std::fs::write(directory.path().join("key"), "{}").unwrap();
+    let sponsor =
+        plus("[tempo.sponsor]\nkeystore = \"key\"\npassword_file = \"password\"\nbudget_per_day = \"1\"");
+    for (mode, warnings) in [(0o600, 0), (0o644, 1), (0o640, 1)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let file = directory.path().join("gateway.toml");
+        let config = GatewayConfig::parse(&file, &sponsor, &environment).unwrap();
+        assert_eq!(config.warnings.len(), warnings, "{mode:o}: {:?}", config.warnings);
+        assert!(
+            config.warnings.iter().all(|w| w.contains("password; run: chmod 600")),
+            "{:?}",
+            config.warnings
+        );
+    }
+}
+
 #[test]
 fn a_good_file_is_read_as_it_is_meant() {
     let config = parse(&plus(
@@ -94,7 +117,10 @@ fn each_mistake_is_told_with_line_key_and_remedy() {
             "4: gateway.upstream: \"127.0.0.1:3000\" is not a URL (relative URL without a base); write http://HOST or \
              https://HOST",
         ),
-        (with(6, r#"secret_env = "NONE""#), "6: gateway.secret_env: the environment variable NONE is not set"),
+        (
+            with(6, r#"secret_env = "NONE""#),
+            "6: gateway.secret_env: the environment variable NONE is not set",
+        ),
         (
             with(6, r#"secret_env = "SHORT""#),
             "6: gateway.secret_env: the secret has 5 bytes; it needs at least 32: openssl rand -hex 32 > secret.txt",
@@ -130,12 +156,35 @@ fn each_mistake_is_told_with_line_key_and_remedy() {
             "10: tempo.currency: \"EUR\" is not a token that is known on local sandbox (1337); write its address, or \
              one of PathUSD, AlphaUSD, BetaUSD, ThetaUSD",
         ),
-        (with(12, r#"path = "a""#), "12: routes[0].path: \"a\" does not start with /"),
+        (
+            with(12, r#"path = "a""#),
+            "12: routes[0].path: \"a\" is not a path pattern: the path does not start with `/`",
+        ),
+        (
+            with(6, "secret_env = \"SECRET\"\ncredential_header = \"X-Pay\""),
+            "7: gateway.credential_header: \"X-Pay\" cannot carry payments; write \"Authorization\" or \
+             \"Payment-Authorization\"",
+        ),
+        (
+            with(12, r#"path = "/a/{*rest}/b""#),
+            "12: routes[0].path: \"/a/{*rest}/b\" is not a path pattern: `{*\u{2026}}` may only stand at the end",
+        ),
+        (
+            with(12, r#"path = "/healthz""#),
+            "12: routes[0].path: the gateway itself answers /healthz; give the API's own another path",
+        ),
+        (
+            with(13, r#"methods = ["HEAD"]"#),
+            "13: routes[0].methods[0]: goes with GET and costs the same; leave it out",
+        ),
         (
             with(13, r#"methods = ["get"]"#),
             "13: routes[0].methods[0]: \"get\" is not an HTTP method; write GET, POST, \u{2026}",
         ),
-        (with(13, r#"methods = "GET""#), "13: routes[0].methods: is a string; write a list of strings, such as [\"a\", \"b\"]"),
+        (
+            with(13, r#"methods = "GET""#),
+            "13: routes[0].methods: is a string; write a list of strings, such as [\"a\", \"b\"]",
+        ),
         (
             with(14, r#"price = "0.0000001""#),
             "14: routes[0].price: `0.0000001` has more than 6 decimals, the most that this asset has",
@@ -152,10 +201,29 @@ fn each_mistake_is_told_with_line_key_and_remedy() {
             plus("sponsored = true"),
             "15: routes[0].sponsored: needs an account that pays the fees: write [tempo.sponsor]",
         ),
-        (plus("modes = [\"pul\"]"), "15: routes[0].modes[0]: \"pul\" is not a mode; there are \"pull\" and \"push\""),
         (
-            plus("splits = [{ recipient = \"0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC\", amount = \"0.01\" }]"),
+            plus("modes = [\"pul\"]"),
+            "15: routes[0].modes[0]: \"pul\" is not a mode; there are \"pull\" and \"push\"",
+        ),
+        (
+            plus(
+                "splits = [{ recipient = \"0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC\", amount = \"0.01\" }]",
+            ),
             "11: routes[0]: its splits come to 0.01, and something of the price of 0.01 has to be left for the recipient",
+        ),
+        (
+            plus(
+                "modes = [\"push\"]\nsponsored = true\n[tempo.sponsor]\nkey_env = \"KEY\"\nbudget_per_day = \"1\"",
+            ),
+            "16: routes[0].sponsored: does not go with modes = [\"push\"]: a buyer who broadcasts has paid the fee already",
+        ),
+        (
+            plus("splits = [{ recipient = \"0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC\", amount = \"0\" }]"),
+            "15: routes[0].splits[0].amount: is nothing; a split is more than 0",
+        ),
+        (
+            plus("[[routes]]\npath = \"/b\"\nfree = true\nsponsored = true"),
+            "15: routes[1]: is free and has terms of payment; remove them, or write a price instead of free = true",
         ),
         (
             plus("[[routes]]\npath = \"/a\"\nprice = \"1\""),

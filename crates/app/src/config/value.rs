@@ -23,7 +23,8 @@ pub fn address(text: &str) -> Result<Address, String> {
     if digits.len() != 40 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(format!("{:?} is not an address; write 0x and 40 hex digits", shorten(text)));
     }
-    let mixed = digits.bytes().any(|b| b.is_ascii_lowercase()) && digits.bytes().any(|b| b.is_ascii_uppercase());
+    let mixed =
+        digits.bytes().any(|b| b.is_ascii_lowercase()) && digits.bytes().any(|b| b.is_ascii_uppercase());
     if mixed {
         return Address::parse_checksummed(text, None).map_err(|_| {
             format!("{text} has a wrong checksum, so a digit is probably mistyped; copy it again, or write it in lower case if you are sure")
@@ -34,7 +35,12 @@ pub fn address(text: &str) -> Result<Address, String> {
 
 /// A span of time: `500ms`, `30s`, `5m`, `1h`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{:?} is not a duration; write a number and ms, s, m or h, such as \"30s\" or \"5m\"", shorten(text));
+    let wrong = || {
+        format!(
+            "{:?} is not a duration; write a number and ms, s, m or h, such as \"30s\" or \"5m\"",
+            shorten(text)
+        )
+    };
     let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(split);
     let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -51,12 +57,19 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// An address to listen on: `127.0.0.1:8402`.
 pub fn listen(text: &str) -> Result<SocketAddr, String> {
     let text = text.replacen("localhost:", "127.0.0.1:", 1);
-    text.parse().map_err(|_| format!("{:?} is not an address to listen on; write IP:PORT, such as \"127.0.0.1:8402\"", shorten(&text)))
+    text.parse().map_err(|_| {
+        format!(
+            "{:?} is not an address to listen on; write IP:PORT, such as \"127.0.0.1:8402\"",
+            shorten(&text)
+        )
+    })
 }
 
 /// An `http` or `https` URL without user, query and fragment.
 pub fn http_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("{:?} is not a URL ({error}); write http://HOST or https://HOST", shorten(text)))?;
+    let url = Url::parse(text).map_err(|error| {
+        format!("{:?} is not a URL ({error}); write http://HOST or https://HOST", shorten(text))
+    })?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(format!("{:?} is not an HTTP URL; write http://HOST or https://HOST", shorten(text)));
     }
@@ -80,11 +93,17 @@ pub fn rpc_url(text: &str) -> Result<Url, String> {
 /// A realm: the public host, with a port when it is not the default one.
 pub fn realm(text: &str) -> Result<String, String> {
     if text.contains("://") || text.contains('/') {
-        return Err(format!("{:?} is a URL; write the public host only, such as \"api.example.com\"", shorten(text)));
+        return Err(format!(
+            "{:?} is a URL; write the public host only, such as \"api.example.com\"",
+            shorten(text)
+        ));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']' | '_');
     if text.is_empty() || text.len() > 255 || !text.chars().all(plain) {
-        return Err(format!("{:?} is not a host; write the public host, such as \"api.example.com\"", shorten(text)));
+        return Err(format!(
+            "{:?} is not a host; write the public host, such as \"api.example.com\"",
+            shorten(text)
+        ));
     }
     Ok(text.to_owned())
 }
@@ -105,7 +124,11 @@ pub fn beside(file: &Path, path: &str) -> std::path::PathBuf {
 
 /// What was given, cut so that an error stays readable.
 fn shorten(text: &str) -> String {
-    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(57).chain("...".chars()).collect() }
+    if text.chars().count() <= 60 {
+        text.to_owned()
+    } else {
+        text.chars().take(57).chain("...".chars()).collect()
+    }
 }
 
 #[cfg(test)]

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use farthing_client::{Agent, FileJournal, Policy, Redirects};
+use farthing_client::{Agent, Policy, Redirects};
 use farthing_rails::tempo::{PayMode, network, tokens};
 
 use super::lazy::{LazyPayer, LockedKey, PayerOptions};
 use super::wallets;
 use crate::cli::network::Reach;
-use crate::cli::payments::JOURNAL;
+use crate::cli::payments;
 use crate::cli::request::args::{Args, Mode, PayingArgs};
 use crate::clock::SystemClock;
-use crate::config::{env, token};
+use crate::config::token;
 use crate::error::CliError;
 
 /// The most redirects that one call follows, as curl has it by default.
@@ -43,7 +43,7 @@ pub async fn agent(args: &Args) -> Result<Agent, CliError> {
         .payer(Arc::new(payer))
         .policy(policy)
         .redirects(redirects)
-        .journal(Arc::new(FileJournal::new(env::home()?.join(JOURNAL))));
+        .journal(Arc::new(payments::journal()?));
     builder.build().map_err(|error| CliError::unexpected("http_client", error.to_string()))
 }
 

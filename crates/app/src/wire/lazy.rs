@@ -65,7 +65,9 @@ impl LazyPayer {
     async fn unlock(&self) -> Result<&TempoPayer, PayError> {
         let locked = |error: CliError| PayError::Failed {
             code: error.code,
-            why: error.help.map_or_else(|| error.message.clone(), |help| format!("{} ({help})", error.message)),
+            why: error
+                .help
+                .map_or_else(|| error.message.clone(), |help| format!("{} ({help})", error.message)),
         };
         let info = self.key.info.clone().map_err(locked)?;
         self.unlocked

@@ -40,7 +40,8 @@ pub struct Seller {
 /// [`CliError`] for what the configuration file alone could not tell.
 pub fn build(config: &GatewayConfig, store: Arc<dyn ClaimStore>) -> Result<Seller, CliError> {
     let rpc = TempoRpc::new(config.tempo.rpc_url.as_str())?;
-    let sponsorship = config.tempo.sponsor.as_ref().map(|sponsor| sponsorship(&config.tempo, sponsor)).transpose()?;
+    let sponsorship =
+        config.tempo.sponsor.as_ref().map(|sponsor| sponsorship(&config.tempo, sponsor)).transpose()?;
     let sponsor = sponsorship.as_ref().map(|sponsorship| sponsorship.key.address());
     let mut rails = Rails { tempo: &config.tempo, rpc, sponsorship, made: BTreeMap::new() };
     let base = rails.plain()?;
@@ -49,6 +50,7 @@ pub fn build(config: &GatewayConfig, store: Arc<dyn ClaimStore>) -> Result<Selle
     let lease = config.upstream.response_timeout * 2 + config.upstream.connect_timeout + LEASE_MARGIN;
     let gate = Gate::builder(&config.realm, binder, store, Arc::new(SystemClock))
         .boot_nonce(rand::random())
+        .credential_header(config.credential_header)
         .challenge_lifetime_ms(millis(config.challenge_ttl))
         .lease_ms(millis(lease))
         .routes(routes)
@@ -71,7 +73,11 @@ fn proxy(upstream: &Upstream) -> Result<Proxy, CliError> {
     options.head_timeout_ms = millis(upstream.response_timeout);
     options.idle_timeout_ms = millis(upstream.idle_timeout);
     options.max_request_body_bytes = upstream.max_body_bytes;
-    let inject = |(name, value): &(http::HeaderName, http::HeaderValue)| InjectedHeader::new(name.clone(), value.clone());
+    options.host = upstream.host;
+    options.forwarded = upstream.forwarded;
+    let inject = |(name, value): &(http::HeaderName, http::HeaderValue)| {
+        InjectedHeader::new(name.clone(), value.clone())
+    };
     options.inject = upstream.headers.iter().map(inject).collect();
     Proxy::new(options).map_err(|error| CliError::usage(error.code(), error.to_string()))
 }
@@ -109,7 +115,12 @@ impl Rails<'_> {
         self.rail(Fees::Buyer, Modes::PullAndPush, &[])
     }
 
-    fn rail(&mut self, fees: Fees, modes: Modes, splits: &[SplitConfig]) -> Result<Arc<dyn Verifier>, CliError> {
+    fn rail(
+        &mut self,
+        fees: Fees,
+        modes: Modes,
+        splits: &[SplitConfig],
+    ) -> Result<Arc<dyn Verifier>, CliError> {
         let parts = splits.iter().map(|split| (split.recipient, split.amount.base(), split.memo)).collect();
         let terms: Terms = (fees, modes, parts);
         if let Some(rail) = self.made.get(&terms) {
@@ -180,7 +191,9 @@ pub async fn check_chain(tempo: &TempoConfig) -> Result<(), CliError> {
         ..error
     };
     rpc.expect_chain(tempo.chain_id).await.map_err(|error| {
-        told(error.into()).help("start the chain (farthing sandbox for a local one), or correct tempo.rpc_url or tempo.chain_id")
+        told(error.into()).help(
+            "start the chain (farthing sandbox for a local one), or correct tempo.rpc_url or tempo.chain_id",
+        )
     })?;
     let scale = Wallet::new(tempo.chain_id, rpc).decimals(tempo.currency.address).await.map_err(|error| {
         told(error.into()).help("is tempo.currency the address of a token on this chain?")
@@ -190,8 +203,10 @@ pub async fn check_chain(tempo: &TempoConfig) -> Result<(), CliError> {
     }
     Err(CliError::usage(
         "token_scale",
-        format!("tempo.currency: the token {} has {scale} decimals, and prices assume 6", tempo.currency.address),
+        format!(
+            "tempo.currency: the token {} has {scale} decimals, and prices assume 6",
+            tempo.currency.address
+        ),
     )
     .help("take one of Tempo's stablecoins"))
 }
-

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use farthing_client::Keystore;
-use farthing_client::keystore::{KeyInfo, KeyName, KdfCost};
+use farthing_client::keystore::{KdfCost, KeyInfo, KeyName};
 use farthing_rails::tempo::PrivateKey;
 
 use crate::cli::password::PasswordArgs;

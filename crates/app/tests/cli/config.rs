@@ -25,7 +25,8 @@ fn the_example_passes_its_own_check() {
     // The only thing that a test has to change is the port, which is taken from whatever is free.
     let commented = "# rpc_url = \"http://127.0.0.1:8545\"";
     assert!(printed.contains(commented));
-    let file = home.file("gateway.toml", printed.replace(commented, &format!("rpc_url = \"{}\"", sandbox.rpc())));
+    let file =
+        home.file("gateway.toml", printed.replace(commented, &format!("rpc_url = \"{}\"", sandbox.rpc())));
     let run = home.run(&["serve", "--config", &file, "--check"]).ok();
     assert!(run.stdout.contains("is right") && run.stdout.contains("/v1/weather"), "{run:?}");
 }
@@ -36,7 +37,11 @@ fn mistakes_are_told_with_file_line_and_key_all_at_once() {
     let file = with(&network, "price = \"0.05\"", "price = \"0.0000001\"");
     let run = network.home.run(&["serve", "--config", &file]);
     assert_eq!(run.code, 2, "{run:?}");
-    let told: Vec<&str> = run.stderr.lines().filter(|line| line.contains(".price: `0.0000001` has more than 6 decimals")).collect();
+    let told: Vec<&str> = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains(".price: `0.0000001` has more than 6 decimals"))
+        .collect();
     assert_eq!(told.len(), 3, "{run:?}");
     assert!(told[0].starts_with(&format!("{file}:25: routes[1].price: ")), "{run:?}");
     assert!(run.stderr.contains("help: correct the file"), "{run:?}");
@@ -57,13 +62,25 @@ fn what_only_the_chain_can_tell_is_asked_at_start() {
     let cases = [
         ("chain_id = 1337", "chain_id = 42431", 2, "serves chain 1337, not 42431"),
         (rpc.as_str(), "http://127.0.0.1:1", 3, "tempo.rpc_url (127.0.0.1): the node is not available"),
-        ("currency = \"PathUSD\"", "currency = \"0x20c0000000000000000000000000000000000099\"", 3, "tempo.currency"),
-        (splits_of_a_zero, "path = \"/a/{x}\"\nprice = \"3\"\n[[routes]]\npath = \"/a/{y}\"\nprice = \"1\"", 2, "same path and method"),
+        (
+            "currency = \"PathUSD\"",
+            "currency = \"0x20c0000000000000000000000000000000000099\"",
+            3,
+            "tempo.currency",
+        ),
+        (
+            splits_of_a_zero,
+            "path = \"/a/{x}\"\nprice = \"3\"\n[[routes]]\npath = \"/a/{y}\"\nprice = \"1\"",
+            2,
+            "same path and method",
+        ),
         ("key_file = \"sponsor.key\"", "key_file = \"secret\"", 2, "64 hexadecimal digits"),
     ];
     for (from, to, exit, words) in cases {
         let file = with(&network, from, to);
-        for args in [&["serve", "--config", file.as_str(), "--check"][..], &["serve", "--config", file.as_str()]] {
+        for args in
+            [&["serve", "--config", file.as_str(), "--check"][..], &["serve", "--config", file.as_str()]]
+        {
             let run = network.home.run(args);
             assert_eq!(run.code, exit, "{to}: {run:?}");
             assert!(run.stderr.contains(words), "{to}: {run:?}");

@@ -63,6 +63,46 @@ fn a_payment_survives_a_kill_between_settling_and_delivering() {
     assert_eq!(network.api.asked().len(), 2);
 }
 
+/// A buyer killed while it broadcasts: the money moves, and what proves it was kept before. The same payment buys the call.
+#[test]
+fn a_pushed_payment_survives_a_kill_of_the_buyer() {
+    // A block takes long enough for the buyer to be waiting for it.
+    let network = Network::with_blocks(&["--block-time", "3s"], |_| Answer::new(200, "served after all"));
+    network.home.funded("agent", &network.sandbox);
+    let _gateway = network.serve();
+    let before = network.balance(SELLER);
+    let (url, rpc) = (network.url("/paid"), network.sandbox.rpc().to_owned());
+    let mut buyer = network.home.spawn(&["request", &url, "--rpc-url", &rpc, "--mode", "push"]);
+    let open = || network.home.run(&["payments", "--open", "--output", "json"]).ok().json();
+    let mut looks = 0;
+    while open()["payments"][0]["state"] != "sending" {
+        looks += 1;
+        assert!(looks < 1000, "the buyer never broadcasts: {}", open());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The transaction is on its way once the chain was given it; blocks are three seconds apart.
+    std::thread::sleep(Duration::from_millis(300));
+    buyer.kill().unwrap();
+    buyer.wait().unwrap();
+    let open = open();
+    assert_eq!(open["payments"][0]["state"], "sending", "{open}");
+    let id = open["payments"][0]["id"].as_str().unwrap();
+    assert_eq!(network.api.asked().len(), 0, "nothing was served yet");
+    let shown = network.home.run(&["payments", "show", id]).ok().stdout;
+    assert!(shown.contains(&format!("farthing request --payment {id}")), "{shown}");
+
+    let mut served = network.home.run(&["request", "--payment", id, &url]);
+    for _ in 0..20 {
+        if served.code == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        served = network.home.run(&["request", "--payment", id, &url]);
+    }
+    assert_eq!(served.ok().stdout, "served after all");
+    assert_eq!(network.balance(SELLER) - before, 50_000, "paid once");
+}
+
 /// C24: many copies of one credential at once are one settlement, one call and one 200.
 #[test]
 fn sixty_four_copies_of_a_credential_are_one_payment_and_one_delivery() {

@@ -27,7 +27,8 @@ fn the_demo_adds_up() {
         assert_eq!(base(&party["after"]) - base(&party["before"]), base(&party["change"]), "{party}");
         base(&party["change"])
     };
-    let prices: i128 = calls.iter().filter(|call| call["paid_base"].is_string()).map(|call| base(&call["paid_base"])).sum();
+    let prices: i128 =
+        calls.iter().filter(|call| call["paid_base"].is_string()).map(|call| base(&call["paid_base"])).sum();
     assert_eq!(change("seller") + change("partner"), prices, "every price arrived, once");
     let fees = change("network");
     assert_eq!(-change("agent") - change("sponsor"), prices + fees, "{demo}");
@@ -38,7 +39,13 @@ fn the_demo_adds_up() {
 #[test]
 fn people_see_calls_balances_and_the_conclusion() {
     let run = Home::new().run(&["demo"]).ok();
-    for words in ["chain 1337", "/v1/weather?city=Lisbon", "over the limit: nothing was paid", "The books add up.", "+0."] {
+    for words in [
+        "chain 1337",
+        "/v1/weather?city=Lisbon",
+        "over the limit, nothing was paid",
+        "The books add up.",
+        "+0.",
+    ] {
         assert!(run.stdout.contains(words), "{words}: {run:?}");
     }
     assert!(!run.stdout.contains('\u{1b}'), "no colours where there is no terminal");

@@ -27,8 +27,13 @@ pub struct Network {
 
 impl Network {
     pub fn new(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::with_blocks(&[], answer)
+    }
+
+    /// On a sandbox with these arguments besides.
+    pub fn with_blocks(args: &[&str], answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let home = Home::new();
-        let sandbox = home.sandbox();
+        let sandbox = home.start(&[&["sandbox", "--port", "0"], args].concat());
         let api = Server::start(answer);
         home.file("secret", "0123456789abcdef0123456789abcdef");
         home.file("sponsor.key", SPONSOR_KEY);
@@ -47,7 +52,17 @@ impl Network {
 
     /// What an account holds of PathUSD.
     pub fn balance(&self, who: &str) -> u128 {
-        let args = ["wallet", "balance", who, "--token", "PathUSD", "--rpc-url", self.sandbox.rpc(), "--output", "json"];
+        let args = [
+            "wallet",
+            "balance",
+            who,
+            "--token",
+            "PathUSD",
+            "--rpc-url",
+            self.sandbox.rpc(),
+            "--output",
+            "json",
+        ];
         let json = self.home.run(&args).ok().json();
         json["chains"][0]["balances"][0]["amount_base"].as_str().unwrap().parse().unwrap()
     }
@@ -61,12 +76,13 @@ impl Network {
         let rpc = TempoRpc::new(self.sandbox.rpc()).unwrap();
         let payer = TempoPayer::builder(PrivateKey::from_hex(key).unwrap()).chain(1337, rpc).build();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let now = UnixMs::from_ms(
-            u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap(),
-        );
+        let now =
+            UnixMs::from_ms(u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap());
         let cap = payer.quote(&challenge).unwrap().money;
         let cap = Money::new(Amount::MAX, cap.asset().clone());
-        let proof = runtime.block_on(Arc::new(payer).pay(&challenge, PayContext { cap, now })).unwrap();
+        let proof = runtime
+            .block_on(Arc::new(payer).pay(&challenge, PayContext { cap, now, witness: None }))
+            .unwrap();
         challenge.answer(&proof).unwrap()
     }
 }

@@ -1,5 +1,8 @@
 //! `farthing request` against `farthing serve` on the sandbox: what is paid is what was agreed to, once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::network::{Network, PARTNER, SELLER};
 use crate::server::Answer;
 use crate::support::Home;
@@ -54,7 +57,10 @@ fn a_person_sees_what_was_paid_and_never_the_credential() {
     let (url, rpc) = (network.url("/paid"), network.sandbox.rpc().to_owned());
     let run = network.home.run(&["request", &url, "--rpc-url", &rpc]).ok();
     assert_eq!(run.stdout, "good");
-    assert!(run.stderr.starts_with("paid 0.05 PathUSD to 0x90F7") && run.stderr.lines().count() == 1, "{run:?}");
+    assert!(
+        run.stderr.starts_with("paid 0.05 PathUSD to 0x90F7") && run.stderr.lines().count() == 1,
+        "{run:?}"
+    );
     let silent = network.home.run(&["request", &url, "--rpc-url", &rpc, "-s"]).ok();
     assert_eq!((silent.stdout.as_str(), silent.stderr.as_str()), ("good", ""));
     let traced = network.home.run(&["request", &url, "--rpc-url", &rpc, "-v"]).ok();
@@ -77,10 +83,15 @@ fn a_dry_run_says_everything_and_pays_nothing() {
     let quote = &json["offers"][0]["quote"];
     assert_eq!((&quote["amount"], &quote["network"]), (&"0.05".into(), &"eip155:1337".into()));
     assert_eq!((&quote["recipient"], &quote["payer"]), (&SELLER.into(), &agent.as_str().into()));
-    assert_eq!(quote["shares"], serde_json::json!([{ "recipient": PARTNER, "amount_base": "20000" }]), "TC10");
+    assert_eq!(
+        quote["shares"],
+        serde_json::json!([{ "recipient": PARTNER, "amount_base": "20000" }]),
+        "TC10"
+    );
     assert_eq!(quote["fee"], "payer");
 
-    let text = network.home.run(&["request", &network.url("/split"), "--rpc-url", rpc, "--dry-run"]).ok().stdout;
+    let text =
+        network.home.run(&["request", &network.url("/split"), "--rpc-url", rpc, "--dry-run"]).ok().stdout;
     for word in ["0.05 PathUSD", SELLER, PARTNER, &agent, "local sandbox (1337)", "would be paid"] {
         assert!(text.contains(word), "{word}: {text}");
     }
@@ -124,7 +135,16 @@ fn what_may_not_or_cannot_be_paid_is_not() {
     assert_eq!(no_wallet.code, 5, "{no_wallet:?}");
     assert!(no_wallet.stderr.contains("farthing wallet new"), "{no_wallet:?}");
     let wrong = network.home.file("wrong", "wrong");
-    let locked = network.home.run(&["request", &paid, "--wallet", "agent", "--rpc-url", rpc, "--password-file", &wrong]);
+    let locked = network.home.run(&[
+        "request",
+        &paid,
+        "--wallet",
+        "agent",
+        "--rpc-url",
+        rpc,
+        "--password-file",
+        &wrong,
+    ]);
     assert_eq!(locked.code, 5, "{locked:?}");
 
     assert_eq!(network.balance(&agent), before, "no money has moved");
@@ -133,8 +153,8 @@ fn what_may_not_or_cannot_be_paid_is_not() {
 
 #[test]
 fn a_call_that_fails_behind_the_gateway_is_charged_once() {
-    let failed = std::sync::atomic::AtomicBool::new(false);
-    let network = Network::new(move |_| match failed.swap(true, std::sync::atomic::Ordering::SeqCst) {
+    let failed = AtomicBool::new(false);
+    let network = Network::new(move |_| match failed.swap(true, Ordering::SeqCst) {
         false => Answer::new(502, "down"),
         true => Answer::new(200, "up again"),
     });
@@ -148,8 +168,13 @@ fn a_call_that_fails_behind_the_gateway_is_charged_once() {
 }
 
 #[test]
-fn a_payment_whose_call_is_never_served_is_told_as_such() {
-    let network = Network::new(|_| Answer::new(500, "broken"));
+fn a_payment_that_was_not_served_is_told_as_such_and_served_later() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let repaired = Arc::clone(&broken);
+    let network = Network::new(move |_| match broken.load(Ordering::SeqCst) {
+        true => Answer::new(500, "broken"),
+        false => Answer::new(200, "repaired"),
+    });
     network.home.funded("agent", &network.sandbox);
     let _gateway = network.serve();
     let before = network.balance(SELLER);
@@ -164,4 +189,74 @@ fn a_payment_whose_call_is_never_served_is_told_as_such() {
     let id = open["payments"][0]["id"].as_str().unwrap();
     let shown = network.home.run(&["payments", id]).ok().stdout;
     assert!(shown.contains("0.05 PathUSD") && shown.contains(SELLER), "{shown}");
+
+    let url = network.url("/paid");
+    let present = |args: &[&str]| network.home.run(&[&["request", "--payment", id], args].concat());
+    let elsewhere = present(&[&network.url("/dear"), "-d", "x=1"]);
+    assert_eq!(elsewhere.code, 2, "a payment goes to what it was made for: {elsewhere:?}");
+    let still = present(&[&url, "-d", "x=1"]);
+    assert_eq!((still.code, still.stdout.as_str()), (6, "broken"), "{still:?}");
+    repaired.store(false, Ordering::SeqCst);
+    let served = present(&[&url, "-d", "x=1"]).ok();
+    assert_eq!(served.stdout, "repaired");
+    assert!(served.stderr.contains("nothing was paid now"), "{served:?}");
+    assert_eq!(network.balance(SELLER) - before, 50_000, "once");
+    let open = network.home.run(&["payments", "--open", "--output", "json"]).ok().json();
+    assert_eq!(open["payments"].as_array().unwrap().len(), 0, "{open}");
+    assert_eq!(present(&[&url, "-d", "x=1"]).code, 2, "it is settled");
+}
+
+/// What was paid for is not lost to a file that cannot be written: that is found out before.
+#[test]
+fn an_unwritable_file_is_told_before_anything_is_paid() {
+    let network = Network::new(|_| Answer::new(200, "good"));
+    let agent = network.home.funded("agent", &network.sandbox);
+    let _gateway = network.serve();
+    let before = network.balance(&agent);
+    let (url, rpc) = (network.url("/paid"), network.sandbox.rpc().to_owned());
+    let nowhere = network.home.path().join("no/such/directory").display().to_string();
+    let run = network.home.run(&["request", &url, "--rpc-url", &rpc, "-o", &nowhere]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("nothing was paid"), "{run:?}");
+    assert_eq!(network.balance(&agent), before);
+    let file = network.home.path().join("answer");
+    let refused = ["request", &network.url("/dear"), "--rpc-url", &rpc, "-o", file.to_str().unwrap()];
+    assert_eq!(network.home.run(&refused).code, 4);
+    assert!(!file.exists(), "nothing was served, and no file is left");
+    network.home.run(&["request", &url, "--rpc-url", &rpc, "-o", file.to_str().unwrap()]).ok();
+    assert_eq!(std::fs::read(file).unwrap(), b"good");
+}
+
+/// An answer that takes too long after it was paid is never told as unpaid.
+#[test]
+fn a_paid_call_that_runs_out_of_time_says_that_it_may_be_paid() {
+    let network = Network::new(|_| {
+        std::thread::sleep(std::time::Duration::from_secs(20));
+        Answer::new(200, "late")
+    });
+    network.home.funded("agent", &network.sandbox);
+    let _gateway = network.serve();
+    let before = network.balance(SELLER);
+    let args = ["request", &network.url("/paid"), "--rpc-url", network.sandbox.rpc(), "--max-time", "4"];
+    let run = network.home.run(&args);
+    assert_eq!(run.code, 7, "{run:?}");
+    assert!(run.stderr.contains("do not pay again") && run.stderr.contains("farthing payments "), "{run:?}");
+    assert_eq!(network.balance(SELLER) - before, 50_000);
+}
+
+/// A payment and a bearer token travel together.
+#[test]
+fn payments_may_leave_the_authorization_header_to_others() {
+    let network = Network::new(|asked| Answer::new(200, asked.header("authorization").unwrap_or("-")));
+    network.home.funded("agent", &network.sandbox);
+    let text = std::fs::read_to_string(&network.config).unwrap();
+    let more = "[gateway]\ncredential_header = \"Payment-Authorization\"";
+    let config = network.home.file("gateway.toml", text.replace("[gateway]", more));
+    let _gateway = network.home.start(&["serve", "--config", &config]);
+    let url = network.url("/paid");
+    let token = ["-H", "Authorization: Bearer abc", "--rpc-url", network.sandbox.rpc(), "-v"];
+    let run = network.home.run(&[&["request", url.as_str()], token.as_slice()].concat()).ok();
+    assert_eq!(run.stdout, "Bearer abc");
+    assert!(run.stderr.contains("> payment-authorization: ["), "{run:?}");
+    assert!(!run.stderr.contains("Bearer abc"), "a trace shows no token: {run:?}");
 }

@@ -55,7 +55,10 @@ fn the_body_comes_out_byte_for_byte() {
 
     let file = home.path().join("out");
     let run = home.run(&["request", &url, "-o", file.to_str().unwrap()]).ok();
-    assert_eq!((run.stdout.as_str(), std::fs::read(file).unwrap().as_slice()), ("", b"hello\0world".as_slice()));
+    assert_eq!(
+        (run.stdout.as_str(), std::fs::read(file).unwrap().as_slice()),
+        ("", b"hello\0world".as_slice())
+    );
 
     let traced = home.run(&["request", &url, "-v"]).ok();
     assert!(traced.stderr.contains("> GET /") && traced.stderr.contains("< x-test: yes"), "{traced:?}");
@@ -122,4 +125,71 @@ fn waiting_ends_when_it_is_told_to() {
     let run = home.run(&["request", &server.url("/"), "--max-time", "0.3"]);
     assert_eq!(run.code, 3, "{run:?}");
     assert!(run.stderr.contains("nothing was paid"), "{run:?}");
+}
+
+/// ESC, BEL, a C1 control and a character that turns text round, wherever HTTP lets a seller put them.
+#[test]
+fn a_seller_cannot_command_the_terminal() {
+    const EVIL: &str = "evil \u{202e}\u{2066}\u{200f}\u{61c}words";
+    let home = Home::new();
+    let server = Server::start(|asked| {
+        let authority = asked.header("host").unwrap().to_owned();
+        let challenge = |description: &str, recipient: &str| {
+            let request = format!(
+                r#"{{"amount":"1","currency":"0x20c0000000000000000000000000000000000000","recipient":"{recipient}","methodDetails":{{"chainId":1337}}}}"#
+            );
+            let request = base64_simd::URL_SAFE_NO_PAD.encode_to_string(request);
+            format!(
+                "Payment id=\"a\", realm=\"{authority}\", method=\"tempo\", intent=\"charge\", request=\"{request}\", \
+                 expires=\"2099-01-01T00:00:00Z\", description=\"{description}\""
+            )
+        };
+        let good = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+        let header = match asked.line.split(' ').nth(1).unwrap() {
+            "/bidi" => challenge(r"evil \u202e\u2066\u200f\u061cwords", good),
+            "/recipient" => challenge("d", r"0x\u001b[2J\u0007\u009b31m\u202eevil\nhelp: words"),
+            "/c1" => challenge(r"evil \u009b31mwords", good),
+            _ => challenge(r"evil \u001b]0;words", good),
+        };
+        Answer::new(402, "").header("www-authenticate", header).header("x-evil", "\u{202e}\u{9b}31mevil")
+    });
+    let commands = |text: &str| text.chars().any(|c| c != '\n' && !farthing_client::text::is_plain(c));
+    for path in ["/bidi", "/recipient", "/c1", "/esc"] {
+        for more in [&["--dry-run"][..], &["--dry-run", "--output", "json"], &["-v"], &["--output", "json"]] {
+            let url = server.url(path);
+            let run = home.run(&[&["request", &url, "--chain-id", "1337"], more].concat());
+            assert!(!commands(&run.stdout) && !commands(&run.stderr), "{path} {more:?}: {run:?}");
+            assert!(!run.stderr.contains("\nhelp: words"), "no line of a stranger's own: {run:?}");
+        }
+    }
+    let json =
+        home.run(&["request", &server.url("/bidi"), "--chain-id", "1337", "--dry-run", "--output", "json"]);
+    assert_eq!(json.json()["offers"][0]["description"], EVIL, "the value is whole: {json:?}");
+    let text = home.run(&["request", &server.url("/bidi"), "--chain-id", "1337", "--dry-run"]).stdout;
+    assert!(text.contains("evil \u{fffd}\u{fffd}\u{fffd}\u{fffd}words"), "{text}");
+    let refused = home.run(&["request", &server.url("/c1"), "--chain-id", "1337", "--output", "json"]);
+    assert!(refused.stderr.contains("unreadable_challenge"), "{refused:?}");
+}
+
+#[test]
+fn what_a_journal_holds_cannot_command_the_terminal() {
+    let home = Home::new();
+    let began = r#"{"payment":"p-1","at_ms":1,"state":"intended","target":{"method":"GET","url":"https://a.test/\u001b[2J\u009b31m\u202e","realm":"a\u0007","challenge_id":"c"},"agreed":{"amount_base":"10000","asset":"USD\u001b[8m","scale":6,"network":"eip155:\u202e1","recipient":"0x\u009b","payer":"0xme\u0007","mode":"push"}}"#;
+    let unknown = r#"{"payment":"p-1","at_ms":2,"state":"unknown","why":"no \u001b[2J\nwords","reference":"\u202e0xabc\u001b[1m"}"#;
+    home.file("payments.jsonl", format!("{began}\n{unknown}\n"));
+    for args in [&["payments"][..], &["payments", "list"], &["payments", "p-1"], &["payments", "show", "p-1"]]
+    {
+        for more in [&[][..], &["--output", "json"]] {
+            let run = home.run(&[args, more].concat()).ok();
+            let commands = run.stdout.chars().any(|c| c != '\n' && !farthing_client::text::is_plain(c));
+            assert!(!commands && run.stdout.contains("p-1"), "{args:?} {more:?}: {run:?}");
+        }
+    }
+    let shown = |args: &[&str]| home.run(args).ok().stdout;
+    assert_eq!(shown(&["payments", "show", "p-1"]), shown(&["payments", "p-1"]));
+    assert_eq!(shown(&["payments", "list", "--open"]), shown(&["payments", "--open"]));
+    assert_eq!(shown(&["payments", "list", "--last", "0"]), "");
+    assert_eq!(shown(&["payments", "--last", "0", "list"]), "", "options count on either side");
+    let json = home.run(&["payments", "--output", "json", "list"]).ok().json();
+    assert_eq!(json["payments"].as_array().map(Vec::len), Some(1));
 }

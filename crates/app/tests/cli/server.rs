@@ -75,7 +75,11 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer, log: &Mutex<Vec<Asked>>) -> std::io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    answer: &dyn Fn(&Asked) -> Answer,
+    log: &Mutex<Vec<Asked>>,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -96,7 +100,12 @@ fn serve(stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer, log: &Mutex<Vec<A
     log.lock().unwrap().push(asked.clone());
     let answer = answer(&asked);
     let mut stream = stream;
-    write!(stream, "HTTP/1.1 {} Scripted\r\ncontent-length: {}\r\nconnection: close\r\n", answer.status, answer.body.len())?;
+    write!(
+        stream,
+        "HTTP/1.1 {} Scripted\r\ncontent-length: {}\r\nconnection: close\r\n",
+        answer.status,
+        answer.body.len()
+    )?;
     for (name, value) in &answer.headers {
         write!(stream, "{name}: {value}\r\n")?;
     }

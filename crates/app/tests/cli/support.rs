@@ -100,7 +100,8 @@ impl Home {
     /// Starts a command that stays, and reads the JSON line with which it says that it is ready.
     pub fn start(&self, args: &[&str]) -> Running {
         let mut command = binary(self.path());
-        let mut child = command.args(args).args(["--output", "json"]).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child =
+            command.args(args).args(["--output", "json"]).stderr(Stdio::inherit()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{args:?} did not start: {line}"));
@@ -110,6 +111,11 @@ impl Home {
     /// A chain on a free port.
     pub fn sandbox(&self) -> Running {
         self.start(&["sandbox", "--port", "0"])
+    }
+
+    /// Starts a command that is killed before it says anything.
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        binary(self.path()).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// A wallet with play money; its address.

@@ -60,7 +60,7 @@ fn keys_are_refused_where_others_could_see_them_and_passwords_where_they_are_wro
     let wrong = home.file("wrong", "wrong");
     let run = home.run(&["wallet", "export", "dev", "--yes", "--password-file", &wrong]);
     assert_eq!(run.code, 2);
-    assert!(run.stderr.contains("does not open the key dev"), "{run:?}");
+    assert!(run.stderr.contains("does not open the wallet dev"), "{run:?}");
 
     let empty = home.file("empty", "\n");
     let run = home.run(&["wallet", "new", "other", "--password-file", &empty]);
@@ -107,20 +107,43 @@ fn play_money_comes_and_goes() {
     home.run(&["wallet", "new", "friend"]).ok();
     let friend = home.run(&["wallet", "address", "friend"]).ok().stdout.trim().to_owned();
     let balance = |who: &str| {
-        let run = home.run(&["wallet", "balance", who, "--token", "PathUSD", "--rpc-url", sandbox.rpc(), "--output", "json"]);
+        let run = home.run(&[
+            "wallet",
+            "balance",
+            who,
+            "--token",
+            "PathUSD",
+            "--rpc-url",
+            sandbox.rpc(),
+            "--output",
+            "json",
+        ]);
         run.ok().json()["chains"][0]["balances"][0]["amount_base"].as_str().unwrap().parse::<u128>().unwrap()
     };
     let before = balance(&address);
     assert!(before >= 1_000_000);
     assert_eq!(balance("friend"), 0);
 
-    let unconfirmed = home.run(&["wallet", "send", "2.5", &friend, "--from", "agent", "--rpc-url", sandbox.rpc()]);
+    let unconfirmed =
+        home.run(&["wallet", "send", "2.5", &friend, "--from", "agent", "--rpc-url", sandbox.rpc()]);
     assert_eq!((unconfirmed.code, balance("friend")), (2, 0), "nothing is sent without consent");
     let nowhere = home.run(&["wallet", "send", "2.5", &friend, "--from", "agent", "--yes"]);
     assert_eq!(nowhere.code, 2);
     assert!(nowhere.stderr.contains("it is not said on which chain"), "{nowhere:?}");
 
-    let args = ["wallet", "send", "2.5", &friend, "--from", "agent", "--yes", "--rpc-url", sandbox.rpc(), "--output", "json"];
+    let args = [
+        "wallet",
+        "send",
+        "2.5",
+        &friend,
+        "--from",
+        "agent",
+        "--yes",
+        "--rpc-url",
+        sandbox.rpc(),
+        "--output",
+        "json",
+    ];
     let sent = home.run(&args).ok().json();
     assert_eq!(sent["amount_base"], "2500000");
     assert_eq!(sent["transaction"].as_str().unwrap().len(), 66);

@@ -131,5 +131,9 @@ fn judge(chain: &Chain, kind: Kind, payer: &str, call: impl FnOnce() -> Value) -
     let receipt = answer.get("receipt").filter(|r| !r.is_null()).unwrap_or(&answer["paid"]["receipt"]);
     let reference = receipt["reference"].as_str().unwrap_or_default();
     let known = kind == Kind::Proof && !reference.is_empty() || chain.settled(reference);
-    if known { Verdict::Passed } else { Verdict::Failed(format!("no receipt of a settled payment: {answer}")) }
+    if known {
+        Verdict::Passed
+    } else {
+        Verdict::Failed(format!("no receipt of a settled payment: {answer}"))
+    }
 }

@@ -95,7 +95,8 @@ splits = [{{ recipient = "{PARTNER}", amount = "{share}" }}]
 
 fn wait_until_healthy(url: &str) {
     for _ in 0..200 {
-        let healthy = reqwest::blocking::get(format!("{url}/healthz")).is_ok_and(|answer| answer.status().is_success());
+        let healthy =
+            reqwest::blocking::get(format!("{url}/healthz")).is_ok_and(|answer| answer.status().is_success());
         if healthy {
             return;
         }

@@ -39,7 +39,11 @@ impl Peer {
         let here = |(peer, variable): &(Self, Option<&str>)| {
             let there = variable.is_none_or(|variable| std::env::var_os(variable).is_some());
             if !there {
-                println!("SKIPPED: interop with {} ({} is not set)", peer.name(), variable.unwrap_or_default());
+                println!(
+                    "SKIPPED: interop with {} ({} is not set)",
+                    peer.name(),
+                    variable.unwrap_or_default()
+                );
             }
             there
         };

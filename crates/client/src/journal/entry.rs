@@ -34,6 +34,12 @@ pub enum Step {
         /// What was agreed to.
         agreed: Box<Agreed>,
     },
+    /// A rail is about to broadcast the payment that this credential proves.
+    Sending {
+        /// To present again, whatever becomes of this process.
+        #[serde(skip)]
+        credential: Option<StoredCredential>,
+    },
     /// A rail has answered with a proof of payment.
     Made {
         /// The credential, where losing it would lose money.
@@ -178,6 +184,8 @@ impl fmt::Debug for StoredCredential {
 pub enum PaymentState {
     /// About to be paid.
     Intended,
+    /// About to be broadcast by the rail, or broadcast.
+    Sending,
     /// Paid or signed; nothing was sent to the seller.
     Made,
     /// Sent to the seller.
@@ -228,7 +236,8 @@ pub struct PaymentRecord {
 impl Step {
     pub(super) const fn credential(&self) -> Option<&StoredCredential> {
         match self {
-            Self::Made { credential }
+            Self::Sending { credential }
+            | Self::Made { credential }
             | Self::Refused { credential, .. }
             | Self::Unknown { credential, .. } => credential.as_ref(),
             _ => None,
@@ -271,9 +280,13 @@ impl PaymentRecord {
     fn take(&mut self, step: &Step) {
         match step {
             Step::Intended { .. } => {}
+            Step::Sending { credential } => {
+                self.state = PaymentState::Sending;
+                self.keep(credential.as_ref());
+            }
             Step::Made { credential } => {
                 self.state = PaymentState::Made;
-                self.credential.clone_from(credential);
+                self.keep(credential.as_ref());
             }
             Step::Sent => self.state = PaymentState::Sent,
             Step::Served { status, reference, .. } => {

@@ -50,6 +50,10 @@ fn made() -> Step {
     Step::Made { credential: kept() }
 }
 
+fn sending() -> Step {
+    Step::Sending { credential: kept() }
+}
+
 fn unknown() -> Step {
     Step::Unknown { why: "silence".into(), reference: Some("0xabc".into()), credential: kept() }
 }
@@ -75,10 +79,18 @@ fn each_journal(check: impl Fn(&dyn PaymentJournal)) {
 #[test]
 fn a_payment_is_what_its_entries_say() {
     // Steps after the intention; then the state, and whether a credential is kept.
-    let cases: [(Vec<Step>, PaymentState, bool); 8] = [
+    let cases: [(Vec<Step>, PaymentState, bool); 12] = [
         (vec![], PaymentState::Intended, false),
         (vec![Step::Made { credential: None }], PaymentState::Made, false),
         (vec![made()], PaymentState::Made, true),
+        (vec![sending()], PaymentState::Sending, true),
+        (vec![sending(), Step::Made { credential: None }, Step::Sent], PaymentState::Sent, true),
+        (
+            vec![sending(), Step::Unknown { why: "silence".into(), reference: None, credential: None }],
+            PaymentState::Unknown,
+            true,
+        ),
+        (vec![sending(), not_paid()], PaymentState::NotPaid, false),
         (vec![made(), Step::Sent], PaymentState::Sent, true),
         (vec![made(), Step::Sent, served()], PaymentState::Served, false),
         (vec![not_paid()], PaymentState::NotPaid, false),
@@ -109,6 +121,7 @@ fn a_payment_is_what_its_entries_say() {
 fn only_ends_that_are_certain_are_final() {
     let all = [
         (PaymentState::Intended, false),
+        (PaymentState::Sending, false),
         (PaymentState::Made, false),
         (PaymentState::Sent, false),
         (PaymentState::Served, true),

@@ -71,6 +71,7 @@ impl PaymentJournal for Failing {
     fn record(&self, entry: &JournalEntry) -> Result<(), JournalError> {
         let fails = match &entry.step {
             Step::Intended { .. } => self.at == "intended",
+            Step::Sending { .. } => self.at == "sending",
             Step::Made { .. } => self.at == "made",
             Step::Sent => self.at == "sent",
             _ => self.at == "end",
@@ -95,6 +96,8 @@ async fn a_payment_that_cannot_be_recorded_is_not_made() {
     let cases = [
         ("intended", "payment_unrecorded", 0, 0),
         ("made", "200", 1, 1),
+        // No rail broadcasts here.
+        ("sending", "200", 1, 1),
         ("sent", "200", 1, 1),
         ("end", "200", 1, 1),
     ];
@@ -108,6 +111,21 @@ async fn a_payment_that_cannot_be_recorded_is_not_made() {
         let counted = spent.confirmed.checked_add(spent.held).unwrap().base() / 10_u128.pow(16);
         assert_eq!((payer.asked(), counted), (asked, cents), "{at}");
     }
+}
+
+#[tokio::test]
+async fn a_proof_that_cannot_be_kept_stops_the_broadcast() {
+    let seller = Seller::start(shop).await;
+    let payer = FakePayer::new(Does::Broadcasts(Box::new(Does::Pays)));
+    let journal = Arc::new(Failing { at: "sending", inner: farthing_client::MemoryJournal::new() });
+    let agent = builder(&payer).policy(forty_cents()).journal(journal).build().unwrap();
+    let error = agent.execute(get(&seller.url("/"))).await.unwrap_err();
+    assert_eq!((error.code(), error.may_have_paid()), ("payment_unrecorded", false));
+    assert!(error.to_string().contains("the disk is full"), "{error}");
+    assert_eq!((payer.paid(), seller.credentials().len()), (0, 0));
+    let spent = agent.spend_book().spent("total dollars").unwrap();
+    assert!(spent.confirmed.is_zero() && spent.held.is_zero(), "the money is free again");
+    assert_eq!(agent.journal().payments().unwrap()[0].state, PaymentState::NotPaid);
 }
 
 /// A book that cannot be written.

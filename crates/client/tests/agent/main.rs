@@ -10,3 +10,4 @@ mod redirects;
 mod refusals;
 mod secrecy;
 mod seller;
+mod witness;

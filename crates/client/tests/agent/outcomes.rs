@@ -280,12 +280,21 @@ async fn a_sellers_words_are_cleaned_before_they_are_shown() {
     let seller = Seller::start(|seen, _| match seen.credential() {
         None => ask(&[offer("c")]),
         Some(_) if seen.path == "/long" => problem(402, &"x".repeat(10_000)),
+        Some(_) if seen.path == "/stop" => problem(402, "It is not on the chain.. "),
+        Some(_) if seen.path == "/unseen" => problem(402, "a\u{9b}b\u{202e}c\u{2028}d\u{7}"),
         Some(_) if seen.path == "/colour" => problem(402, "a\u{1b}[31mb\nc"),
         Some(credential) => problem(402, &format!("bad credential {}", &credential[..100])),
     })
     .await;
     let payer = FakePayer::new(Does::Pays);
-    for (path, check) in [("/long", "xxx…"), ("/colour", "a[31mbc"), ("/echo", "(not shown")] {
+    let cases = [
+        ("/long", "xxx…"),
+        ("/colour", "a[31mbc"),
+        ("/unseen", "abcd. "),
+        ("/stop", "on the chain. 0.01 TestUSD may have been taken"),
+        ("/echo", "(not shown"),
+    ];
+    for (path, check) in cases {
         let error = agent(&payer).execute(get(&seller.url(path))).await.unwrap_err().to_string();
         assert!(error.contains(check), "{error}");
         assert!(error.len() < 800 && !error.contains('\u{1b}') && !error.contains(CANARY), "{error}");

@@ -23,6 +23,8 @@ pub enum Does {
     PaysWhenTold(Arc<Notify>),
     Fails(PayError),
     Panics,
+    /// Shows its proof to the witness, as a rail that broadcasts does, and then does this; not when nothing was kept.
+    Broadcasts(Box<Self>),
 }
 
 pub struct FakePayer {
@@ -98,18 +100,29 @@ impl Payer for FakePayer {
     async fn pay(&self, challenge: &Challenge, context: PayContext) -> Result<PaymentProof, PayError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         assert_eq!(self.quote(challenge).unwrap().money, context.cap, "the cap is what was agreed to");
-        match &self.does {
-            Does::Pays => {}
+        let mut does = &self.does;
+        if let Does::Broadcasts(then) = does {
+            let witness = context.witness.as_ref().expect("the agent keeps what is shown");
+            let kept = witness.about_to_move(&proof(self.paid.load(Ordering::SeqCst))).await;
+            // The code is the rail's own: the agent knows better why.
+            kept.map_err(|why| PayError::Failed { code: "rail_says", why })?;
+            does = then;
+        }
+        match does {
+            Does::Pays | Does::Broadcasts(_) => {}
             Does::PaysWhenTold(told) => told.notified().await,
             Does::Fails(error) => return Err(error.clone()),
             Does::Panics => panic!("the test rail panics"),
         }
-        let nth = self.paid.fetch_add(1, Ordering::SeqCst);
-        let payload = format!(r#"{{"type":"test","nth":{nth},"canary":"{CANARY}"}}"#);
-        Ok(PaymentProof {
-            payload: serde_json::value::RawValue::from_string(payload).unwrap(),
-            source: Some("did:test:me".to_owned()),
-        })
+        Ok(proof(self.paid.fetch_add(1, Ordering::SeqCst)))
+    }
+}
+
+fn proof(nth: usize) -> PaymentProof {
+    let payload = format!(r#"{{"type":"test","nth":{nth},"canary":"{CANARY}"}}"#);
+    PaymentProof {
+        payload: serde_json::value::RawValue::from_string(payload).unwrap(),
+        source: Some("did:test:me".to_owned()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 
-use super::{Found, scrub_response, take};
+use super::{Found, scrub_request, scrub_response, take};
 
 fn headers(lines: &[(&'static str, &'static [u8])]) -> HeaderMap {
     let mut map = HeaderMap::new();
@@ -32,12 +32,47 @@ fn credentials_are_found_and_taken_out() {
         ),
         (vec![("authorization", b"Payment e30"), ("authorization", b"payment e30")], "several", vec![]),
         (vec![("authorization", b"Payment e30,Payment e30")], "several", vec![]),
+        // Several schemes that somebody merged into one value: the credential is taken, the others stay.
+        (vec![("authorization", b"Bearer x, Payment e30")], "one", vec!["Bearer x"]),
+        (vec![("authorization", b"Payment e30 ,Bearer x")], "one", vec!["Bearer x"]),
+        (vec![("authorization", b"Bearer x,\tpAyMeNt\te30,, Basic y")], "one", vec!["Bearer x, Basic y"]),
+        (vec![("authorization", b"Payment e30,")], "one", vec![]),
+        (
+            vec![("authorization", b"Digest a=\"b\", c=\"d, Payment e30\", Payment e30")],
+            "one",
+            vec!["Digest a=\"b\", c=\"d, Payment e30\""],
+        ),
+        (
+            vec![("authorization", b"Digest a=\"\\\", Payment e30\"")],
+            "none",
+            vec!["Digest a=\"\\\", Payment e30\""],
+        ),
+        // A quote that is never closed hides nothing.
+        (vec![("authorization", b"Bearer \"x, Payment e30")], "one", vec!["Bearer \"x"]),
+        (vec![("authorization", b"Bearer x, Payment e30, Payment e30")], "several", vec!["Bearer x"]),
+        (
+            vec![("authorization", b"Bearer x, Payment e30"), ("payment-authorization", b"Payment e30")],
+            "several",
+            vec!["Bearer x"],
+        ),
+        // What may be the rest of a credential is not passed on.
+        (vec![("authorization", b"Payment e3,0")], "several", vec![]),
+        (
+            vec![("authorization", b"Payment id=\"a\", payload = \"b\", Bearer x")],
+            "several",
+            vec!["Bearer x"],
+        ),
+        (vec![("authorization", b"Bearer x, Payment \xff")], "unreadable", vec!["Bearer x"]),
+        (vec![("payment-authorization", b"e30")], "unreadable", vec![]),
+        (vec![("payment-authorization", b"Bearer x, Payment e30")], "one", vec![]),
         (
             vec![("payment-authorization", b"Payment e30"), ("authorization", b"Payment e30")],
             "several",
             vec![],
         ),
     ] {
+        let mut free = headers(&lines);
+        scrub_request(&mut free);
         let mut map = headers(&lines);
         let actual = match take(&mut map) {
             Found::None => "none",
@@ -48,6 +83,9 @@ fn credentials_are_found_and_taken_out() {
         assert_eq!(actual, found, "{lines:?}");
         assert_eq!(map.get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), left, "{lines:?}");
         assert!(!map.contains_key("payment-authorization"));
+        // A free route passes on as little.
+        assert_eq!(free.get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), left, "{lines:?}");
+        assert!(!free.contains_key("payment-authorization"));
     }
 }
 

@@ -185,7 +185,7 @@ impl Inner {
             match tokio::time::timeout(head_timeout, &mut sent).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(error)) => return Err(Box::new(failed(&error, upload))),
-                Err(_) if upload.frames() != frames => frames = upload.frames(),
+                Err(_) if upload.frames() != frames || upload.waits_for_client() => frames = upload.frames(),
                 Err(_) => {
                     let detail = "The upstream did not answer in time.";
                     return Err(Box::new(plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", detail)));

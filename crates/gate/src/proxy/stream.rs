@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ pub(super) enum UploadFailure {
 #[derive(Debug, Default)]
 pub(super) struct Upload {
     frames: AtomicU64,
+    waits: AtomicBool,
     failure: AtomicU8,
 }
 
@@ -40,6 +41,11 @@ impl Upload {
     /// Parts of the body that were sent.
     pub(super) fn frames(&self) -> u64 {
         self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client is to send more and has not: then the upload's own timer runs, not the upstream's.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Why it was stopped, if it was.
@@ -77,6 +83,13 @@ impl UploadBody {
     }
 }
 
+impl Drop for UploadBody {
+    fn drop(&mut self) {
+        // Nobody asks the client for more.
+        self.upload.waits.store(false, Ordering::Relaxed);
+    }
+}
+
 impl Body for UploadBody {
     type Data = Bytes;
     type Error = BoxError;
@@ -85,7 +98,9 @@ impl Body for UploadBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match Pin::new(&mut self.inner).poll_frame(cx) {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        self.upload.waits.store(polled.is_pending(), Ordering::Relaxed);
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle.moved();
                 self.upload.frames.fetch_add(1, Ordering::Relaxed);

@@ -121,6 +121,59 @@ fn the_most_specific_route_decides() {
     }
 }
 
+/// An upstream that takes the name of a format for a choice of format serves the priced resource under it.
+#[test]
+fn formats_of_a_priced_route_are_not_free() {
+    let routes = [
+        free("", "/{*rest}"),
+        paid("", "/v1/report"),
+        free("", "/v1/{name}"),
+        paid("", "/v1/{id}/deep"),
+        free("", "/v1/report.csv"),
+        paid("", "/v1/v1.2"),
+        paid("", "/{id}/any"),
+        free("", "/docs/any.html"),
+        paid("POST", "/both/{x}"),
+        free("GET", "/both/{x}"),
+        free("", "/open/{*rest}"),
+        paid("", "/files/{*rest}"),
+        paid("", "/.hidden"),
+    ];
+    let table = RouteTable::new(&routes).unwrap();
+    for (path, expected) in [
+        ("/v1/report", Match::Route(1)),
+        ("/v1/report.json", Match::LooksPriced),
+        ("/v1/report.json/", Match::LooksPriced),
+        ("/v1/REPORT.Html", Match::LooksPriced),
+        ("/v1/report.tar.gz", Match::LooksPriced),
+        ("/v1/report;v=1.json", Match::LooksPriced),
+        ("/v1/report.json;v=1", Match::LooksPriced),
+        ("/v1/report%2ejson", Match::LooksPriced),
+        ("/v1/x/deep.json", Match::LooksPriced),
+        ("/x/any.json", Match::LooksPriced),
+        ("/v1/v1.2.xml", Match::LooksPriced),
+        ("/v1/v1.2", Match::Route(5)),
+        ("/.hidden.txt", Match::LooksPriced),
+        // Other names.
+        ("/v1/reports.json", Match::Route(2)),
+        ("/v1/v1.3", Match::Route(2)),
+        ("/v1/.report", Match::Route(2)),
+        ("/v1/report.json/x", Match::Route(0)),
+        ("/v1.json/report", Match::Route(0)),
+        // The operator has written it down.
+        ("/v1/report.csv", Match::Route(4)),
+        ("/docs/any.html", Match::Route(7)),
+        ("/both/x.json", Match::Route(9)),
+        ("/open/report.json", Match::Route(10)),
+        ("/files/a.tar.gz", Match::Route(11)),
+    ] {
+        let path = NormalPath::of(path).unwrap();
+        assert_eq!(table.find(&Method::GET, &path), expected, "{}", path.as_str());
+    }
+    let dots = format!("/v1/{}", ".x".repeat(4_000));
+    assert_eq!(table.find(&Method::GET, &NormalPath::of(&dots).unwrap()), Match::Route(2));
+}
+
 #[test]
 fn routes_that_do_not_go_together_are_refused() {
     for (routes, code, words) in [

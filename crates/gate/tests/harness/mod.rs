@@ -90,10 +90,19 @@ impl Rig {
         inner: Arc<dyn ClaimStore>,
         configure: impl FnOnce(ProxyOptions) -> ProxyOptions,
     ) -> Self {
+        Self::serving(inner, configure, |gate| gate, ServerOptions::default()).await
+    }
+
+    pub async fn serving(
+        inner: Arc<dyn ClaimStore>,
+        configure: impl FnOnce(ProxyOptions) -> ProxyOptions,
+        gate: impl FnOnce(GateBuilder) -> GateBuilder,
+        limits: ServerOptions,
+    ) -> Self {
         let clock = fixed_clock();
         let (rail, store) = (Arc::new(FakeRail::new()), Arc::new(CountingStore::new(inner)));
         let upstream = Upstream::start().await;
-        let gate = builder(&rail, Arc::clone(&store) as _, &clock).build().unwrap();
+        let gate = gate(builder(&rail, Arc::clone(&store) as _, &clock)).build().unwrap();
         let mut options = ProxyOptions::new(format!("http://{}", upstream.address).parse().unwrap());
         (options.head_timeout_ms, options.idle_timeout_ms) = (150, 150);
         let proxy = Proxy::new(configure(options)).unwrap();
@@ -103,7 +112,7 @@ impl Rig {
         let serving = gate.clone();
         let server = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            serve(listener, serving, proxy, ServerOptions::default(), stopped).await.unwrap();
+            serve(listener, serving, proxy, limits, stopped).await.unwrap();
         });
         Self { address, gate, rail, store, upstream, clock, stop: Some(stop), server }
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use farthing_money::{Amount, Asset, AssetKind};
 use farthing_protocol::ports::{
-    ClaimKey, OfferError, Price, Reservation, Resolution, SettleError, Settled, SettlementPlan, Verified,
-    Verifier, VerifyError, VerifyRequest,
+    ClaimKey, OfferError, Price, Reservation, ReservationFate, Resolution, SettleError, Settled,
+    SettlementPlan, Verified, Verifier, VerifyError, VerifyRequest,
 };
 use farthing_protocol::{Credential, EncodedJson, Intent, MethodId, Problem, ProblemKind, UnixMs};
 
@@ -28,6 +28,7 @@ pub enum Act {
 }
 
 pub struct FakeRail {
+    rail: String,
     method: MethodId,
     intent: Intent,
     asset: Asset,
@@ -41,8 +42,13 @@ pub struct FakeRail {
 
 impl FakeRail {
     pub fn new() -> Self {
+        Self::named("fake", "fake:1")
+    }
+
+    pub fn named(method: &str, rail: &str) -> Self {
         Self {
-            method: MethodId::new("fake").unwrap(),
+            rail: rail.to_owned(),
+            method: MethodId::new(method).unwrap(),
             intent: Intent::charge(),
             asset: Asset::new("USD", 6, AssetKind::Fiat).unwrap(),
             verify: Mutex::default(),
@@ -92,7 +98,7 @@ impl Verifier for FakeRail {
     }
 
     fn rail(&self) -> &str {
-        "fake:1"
+        &self.rail
     }
 
     fn asset(&self) -> &Asset {
@@ -105,7 +111,7 @@ impl Verifier for FakeRail {
     }
 
     fn keys(&self, credential: &Credential<'_>) -> Result<Vec<ClaimKey>, Problem> {
-        Ok(vec![ClaimKey(format!("fake:1:tx:{}", tx(credential)?))])
+        Ok(vec![ClaimKey(format!("{}:tx:{}", self.rail, tx(credential)?))])
     }
 
     async fn verify(&self, request: VerifyRequest<'_>) -> Result<Verified, VerifyError> {
@@ -150,7 +156,9 @@ impl Verifier for FakeRail {
         match Self::act(&self.resolve).await {
             Some(Act::Reject) => Err("no answer".into()),
             Some(Act::Shrug) => Ok(Resolution::Pending),
-            Some(Act::Fail) => Ok(Resolution::Failed { why: "x".repeat(100_000) }),
+            Some(Act::Fail) => {
+                Ok(Resolution::Failed { why: "x".repeat(100_000), reservation: ReservationFate::Released })
+            }
             _ => Ok(Resolution::Settled(settled(plan, now))),
         }
     }

@@ -31,6 +31,7 @@ pub struct Seen {
 pub struct Upstream {
     pub address: SocketAddr,
     pub calls: Arc<AtomicUsize>,
+    pub connections: Arc<AtomicUsize>,
     /// How many of the next calls misbehave.
     pub bad_calls: Arc<AtomicUsize>,
     pub seen: Arc<Mutex<Vec<Seen>>>,
@@ -42,12 +43,14 @@ impl Upstream {
         let upstream = Self {
             address: listener.local_addr().unwrap(),
             calls: Arc::default(),
+            connections: Arc::default(),
             bad_calls: Arc::default(),
             seen: Arc::default(),
         };
         let served = upstream.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                served.connections.fetch_add(1, Ordering::SeqCst);
                 let served = served.clone();
                 tokio::spawn(async move {
                     let service = hyper::service::service_fn(move |request| served.clone().answer(request));
@@ -110,11 +113,19 @@ fn full(text: &str) -> Body {
 async fn misbehave(what: &str) -> Result<Response<Body>, std::io::Error> {
     let broken = || std::io::Error::other("the script says so");
     let first = || stream::iter([Ok(Frame::data(Bytes::from_static(b"first half ")))]);
-    let status = |code: u16| Ok(Response::builder().status(code).body(full("sorry")).unwrap());
+    let status = |code: u16| {
+        let builder = Response::builder().status(code).header("cache-control", "public, max-age=60");
+        Ok(builder
+            .header("payment-receipt", "forged")
+            .header("location", "/there")
+            .body(full("sorry"))
+            .unwrap())
+    };
     match what {
         "500" => status(500),
         "404" => status(404),
         "302" => status(302),
+        "303" => status(303),
         "402" => status(402),
         "reset" => Err(broken()),
         "silent" => {

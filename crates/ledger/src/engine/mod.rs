@@ -237,16 +237,22 @@ impl Engine {
         self.books.account(id)
     }
 
+    /// Where the account stands in [`Engine::accounts`]. It never moves.
+    #[must_use]
+    pub fn place(&self, id: AccountId) -> Option<usize> {
+        self.books.slot(id)
+    }
+
     /// Every account, in the order in which they were opened or loaded.
     #[must_use]
     pub fn accounts(&self) -> &[Account] {
         self.books.accounts()
     }
 
-    /// Accounts that changed since the last commit.
+    /// Where the accounts that changed since the last commit stand in [`Engine::accounts`], in order.
     #[must_use]
-    pub fn changed(&self) -> Vec<Account> {
-        self.books.changed().into_iter().map(|slot| *self.books.at(slot)).collect()
+    pub fn changed(&self) -> Vec<usize> {
+        self.books.changed()
     }
 
     /// The asset with this number.
@@ -370,7 +376,8 @@ impl Engine {
     fn post(&mut self, new: &PostHold, change: &HoldChange) -> Event {
         let Released { debit, credit, asset, .. } = self.end(change);
         self.books.remember(Known::Post(*new), 0, 0);
-        Event::Posted(Posted { post: *new, debit, credit, asset, settlement: change.settlement })
+        let (settlement, left) = (change.settlement, change.left);
+        Event::Posted(Posted { post: *new, debit, credit, asset, settlement, left })
     }
 
     fn void(&mut self, new: &VoidHold, change: &HoldChange) -> Event {

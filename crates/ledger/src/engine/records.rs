@@ -136,7 +136,10 @@ impl Records {
         }
     }
 
-    /// Forgets the oldest records until `keep` of them are left; open holds stay whatever their age.
+    /// Forgets the oldest records by arrival until `keep` of them are left; open holds stay whatever their age.
+    ///
+    /// The floor rises to the highest id that was forgotten: an id from the far future makes every later one a question
+    /// to the store, which costs time and never correctness.
     pub(super) fn forget(&mut self, keep: usize) {
         while self.arrivals.len() > keep {
             let Some(slot) = self.arrivals.pop_front() else { return };
@@ -159,11 +162,15 @@ impl Records {
     }
 
     fn remove(&mut self, slot: usize) {
-        let Some(record) = self.slots.get_mut(slot).and_then(Option::take) else { return };
-        if is_open(&record.known) {
-            self.close(record.open_at);
+        let Some(place) = self.slots.get_mut(slot) else { return };
+        // Read before it is dropped: moving a whole record out costs more than the rest of this function.
+        let Some(Record { known, open_at, .. }) = place else { return };
+        let (id, open_at) = (known.id(), is_open(known).then_some(*open_at));
+        *place = None;
+        if let Some(at) = open_at {
+            self.close(at);
         }
-        self.index.remove(&record.known.id());
+        self.index.remove(&id);
         self.free.push(slot);
     }
 

@@ -347,7 +347,7 @@ fn changed_accounts_are_those_of_the_batch() {
     let mut decision = Decision::default();
     let steps = [void(70, 20), open(NOBODY, UNIT, Limit::None)].map(Step::single);
     engine.decide(at(60), &steps, &mut decision);
-    let changed: Vec<AccountId> = engine.changed().iter().map(|account| account.id).collect();
+    let changed: Vec<AccountId> = engine.changed().iter().map(|place| engine.accounts()[*place].id).collect();
     assert_eq!(changed, [WALLET, VENDOR, NOBODY]);
     engine.commit();
     assert!(engine.changed().is_empty());

@@ -211,6 +211,7 @@ fn put_posted(out: &mut Vec<u8>, posted: &Posted) {
     out.push(if posted.post.remainder == Remainder::Keep { 1 } else { 2 });
     put_u128(out, posted.settlement.posted.base());
     put_u128(out, posted.settlement.released.base());
+    put_u128(out, posted.left.base());
     put_u128(out, posted.post.reference);
 }
 
@@ -328,6 +329,7 @@ impl<'a> Reader<'a> {
         let (debit, credit, asset) = (self.account()?, self.account()?, self.asset_id()?);
         let (amount, remainder) = (self.u8()?, self.u8()?);
         let settlement = Settlement { posted: self.amount()?, released: self.amount()? };
+        let left = self.amount()?;
         let amount = match amount {
             1 => PostAmount::Exact(settlement.posted),
             2 => PostAmount::Rest,
@@ -339,7 +341,7 @@ impl<'a> Reader<'a> {
             _ => return Err(DecodeError::BadValue { field: "remainder" }),
         };
         let post = PostHold { id, hold, amount, remainder, reference: self.u128()? };
-        Ok(Posted { post, debit, credit, asset, settlement })
+        Ok(Posted { post, debit, credit, asset, settlement, left })
     }
 
     fn released(&mut self) -> Result<Released, DecodeError> {

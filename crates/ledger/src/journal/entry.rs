@@ -1,10 +1,10 @@
 //! [`Entry`]: one thing that happened. It says all that is needed to add up accounts, without looking anything up.
 
-use farthing_money::Amount;
+use farthing_money::{Amount, MoneyError};
 
 use crate::{
-    AccountId, AssetId, NewAccount, NewAsset, NewHold, PostHold, Settlement, Timestamp, Transfer, TransferId,
-    VoidHold,
+    AccountId, AssetId, NewAccount, NewAsset, NewHold, PostHold, Settlement, Sums, Timestamp, Transfer,
+    TransferId, VoidHold,
 };
 
 /// One thing that happened, its place in the order, and when.
@@ -59,6 +59,8 @@ pub struct Posted {
     pub asset: AssetId,
     /// What moved and what was given back.
     pub settlement: Settlement,
+    /// What the hold still keeps aside. Nothing: the post ended it.
+    pub left: Amount,
 }
 
 /// The end of a hold that moves nothing.
@@ -76,30 +78,61 @@ pub struct Released {
     pub amount: Amount,
 }
 
-/// What an entry does to the two sides of its two accounts.
+/// What an entry does to the debits of one account and to the credits of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
+    /// So much moves for good.
     Post(Amount),
+    /// So much is set aside.
     Hold(Amount),
+    /// A part of what was set aside moves for good, and another is given back.
     Settle(Settlement),
+}
+
+impl Change {
+    /// The sums after it.
+    ///
+    /// # Errors
+    /// [`MoneyError`] when it cannot have happened to these sums.
+    pub fn apply(self, sums: Sums) -> Result<Sums, MoneyError> {
+        match self {
+            Self::Post(amount) => sums.post(amount),
+            Self::Hold(amount) => sums.hold(amount),
+            Self::Settle(part) => sums.settle(part),
+        }
+    }
+
+    /// The sums before it.
+    ///
+    /// # Errors
+    /// [`MoneyError`] when it cannot have led to these sums.
+    pub fn take_back(self, sums: Sums) -> Result<Sums, MoneyError> {
+        let Sums { posted, pending } = sums;
+        match self {
+            Self::Post(amount) => Ok(Sums { posted: posted.checked_sub(amount)?, pending }),
+            Self::Hold(amount) => Ok(Sums { posted, pending: pending.checked_sub(amount)? }),
+            Self::Settle(part) => Ok(Sums {
+                posted: posted.checked_sub(part.posted)?,
+                pending: pending.checked_add(part.posted)?.checked_add(part.released)?,
+            }),
+        }
+    }
 }
 
 /// Two accounts, an asset and a change: what every entry about money comes down to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Movement {
-    pub(crate) debit: AccountId,
-    pub(crate) credit: AccountId,
-    pub(crate) asset: AssetId,
-    pub(crate) change: Change,
+pub struct Movement {
+    /// The account whose debits change.
+    pub debit: AccountId,
+    /// The account whose credits change.
+    pub credit: AccountId,
+    /// What both hold.
+    pub asset: AssetId,
+    /// How both sides change.
+    pub change: Change,
 }
 
 impl Entry {
-    /// The accounts whose totals it changes: debit, then credit.
-    #[must_use]
-    pub fn accounts(&self) -> Option<(AccountId, AccountId)> {
-        self.event.movement().map(|movement| (movement.debit, movement.credit))
-    }
-
     /// The caller's id that it used up, if any: this id never happens again.
     #[must_use]
     pub const fn transfer_id(&self) -> Option<TransferId> {
@@ -125,6 +158,15 @@ impl Entry {
         }
     }
 
+    /// The hold that it ends, if any.
+    #[must_use]
+    pub const fn ends(&self) -> Option<TransferId> {
+        match &self.event {
+            Event::Posted(posted) if !posted.left.is_zero() => None,
+            _ => self.hold(),
+        }
+    }
+
     /// The void that was asked for, when it is one.
     #[must_use]
     pub const fn void(&self) -> Option<VoidHold> {
@@ -138,7 +180,9 @@ impl Entry {
 }
 
 impl Event {
-    pub(crate) const fn movement(&self) -> Option<Movement> {
+    /// What it does to accounts, if it is about money.
+    #[must_use]
+    pub const fn movement(&self) -> Option<Movement> {
         match self {
             Self::Transferred(t) => Some(Movement {
                 debit: t.debit,

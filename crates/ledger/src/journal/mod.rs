@@ -9,5 +9,5 @@ mod replay;
 
 pub use chain::{Chain, Hash, Head, Sealed};
 pub use codec::{DecodeError, read_sealed, write_sealed};
-pub use entry::{Entry, Event, Posted, Released};
+pub use entry::{Change, Entry, Event, Movement, Posted, Released};
 pub use replay::{Broken, Checkpoint, Replay};

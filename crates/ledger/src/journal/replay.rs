@@ -6,11 +6,10 @@ use std::collections::HashMap;
 
 use farthing_money::{Amount, Asset, MoneyError};
 
-use super::entry::{Change, Movement};
-use super::{Entry, Event, Posted, Released};
+use super::{Entry, Event, Movement, Posted, Released};
 use crate::{
     Account, AccountId, AccountState, AssetId, Hold, HoldState, Limit, Net, NewAsset, NewHold, Remainder,
-    Sums, TransferId,
+    TransferId,
 };
 
 /// Why an entry cannot follow those before it. A journal that an engine wrote never has one.
@@ -163,7 +162,7 @@ impl Replay {
     }
 
     fn settle_hold(&mut self, posted: &Posted) -> Result<(), Broken> {
-        let Posted { post, debit, credit, asset, settlement } = *posted;
+        let Posted { post, debit, credit, asset, settlement, left } = *posted;
         let end = Released { hold: post.hold, debit, credit, asset, amount: settlement.released };
         let hold = self.open_hold(&end)?;
         let rest = hold.left.checked_sub(settlement.posted)?;
@@ -175,6 +174,9 @@ impl Replay {
             return Err(Broken::Contradiction { what: "released amount" });
         }
         hold.left = rest.checked_sub(released)?;
+        if hold.left != left {
+            return Err(Broken::Contradiction { what: "rest of the hold" });
+        }
         if hold.left.is_zero() {
             self.holds.remove(&post.hold);
         }
@@ -191,11 +193,6 @@ impl Replay {
 
     fn add_movement(&mut self, movement: &Movement) -> Result<(), Broken> {
         let Movement { debit, credit, asset, change } = *movement;
-        let apply = |sums: Sums| match change {
-            Change::Post(amount) => sums.post(amount),
-            Change::Hold(amount) => sums.hold(amount),
-            Change::Settle(part) => sums.settle(part),
-        };
         for id in [debit, credit] {
             let account = self.account(id)?;
             if account.asset != asset {
@@ -206,10 +203,10 @@ impl Replay {
             }
         }
         let account = self.account(debit)?;
-        account.totals.debits = apply(account.totals.debits)?;
+        account.totals.debits = change.apply(account.totals.debits)?;
         within_limit(account)?;
         let account = self.account(credit)?;
-        account.totals.credits = apply(account.totals.credits)?;
+        account.totals.credits = change.apply(account.totals.credits)?;
         within_limit(account)
     }
 }

@@ -197,32 +197,8 @@ impl Scan {
         group: (usize, usize),
     ) -> Result<Option<Event>, Rejection> {
         match command {
-            Command::DefineAsset(new) => {
-                refuse(new.id.is_reserved(), Rejection::IdReserved)?;
-                refuse(!new.fits(), Rejection::AssetTooLong)?;
-                let Some(first) = self.asset(new.id) else {
-                    return Ok(Some(Event::AssetDefined(new.clone())));
-                };
-                refuse(first != new.asset, Rejection::ExistsWithDifferent(Field::Asset))?;
-                Ok(None)
-            }
-            Command::OpenAccount(new) => {
-                refuse(new.id.is_reserved(), Rejection::IdReserved)?;
-                if let Some(first) = self.account(new.id) {
-                    refuse(first.asset != new.asset, Rejection::ExistsWithDifferent(Field::Asset))?;
-                    refuse(first.limit != new.limit, Rejection::ExistsWithDifferent(Field::Limit))?;
-                    return Ok(None);
-                }
-                refuse(self.asset(new.asset).is_none(), Rejection::AssetNotFound)?;
-                Ok(Some(Event::AccountOpened(*new)))
-            }
-            Command::CloseAccount(id) => {
-                let account = self.account(*id).ok_or(Rejection::AccountNotFound)?;
-                if account.state == AccountState::Closed {
-                    return Ok(None);
-                }
-                refuse(account.has_pending(), Rejection::AccountHasHolds)?;
-                Ok(Some(Event::AccountClosed(*id)))
+            Command::DefineAsset(_) | Command::OpenAccount(_) | Command::CloseAccount(_) => {
+                self.judge_nouns(command)
             }
             Command::Transfer(new) => {
                 if self.transfer_shape(new, command, group)? {
@@ -256,7 +232,8 @@ impl Scan {
                 let released = if new.remainder == Remainder::Release { left - posted } else { 0 };
                 let settlement = Settlement { posted: required, released: Amount::from_base(released) };
                 let Transfer { debit, credit, asset, .. } = hold.new.transfer;
-                Ok(Some(Event::Posted(Posted { post: *new, debit, credit, asset, settlement })))
+                let left = Amount::from_base(left - posted - released);
+                Ok(Some(Event::Posted(Posted { post: *new, debit, credit, asset, settlement, left })))
             }
             Command::Void(new) => {
                 refuse(new.id.is_reserved(), Rejection::IdReserved)?;
@@ -274,6 +251,40 @@ impl Scan {
                 refuse(!has_run_out(hold.new.expiry, now), Rejection::HoldNotDue)?;
                 Ok(Some(Event::Expired(release(&hold))))
             }
+        }
+    }
+
+    /// Judges what is asked of assets and accounts.
+    fn judge_nouns(&self, command: &Command) -> Result<Option<Event>, Rejection> {
+        match command {
+            Command::DefineAsset(new) => {
+                refuse(new.id.is_reserved(), Rejection::IdReserved)?;
+                refuse(!new.fits(), Rejection::AssetTooLong)?;
+                let Some(first) = self.asset(new.id) else {
+                    return Ok(Some(Event::AssetDefined(new.clone())));
+                };
+                refuse(first != new.asset, Rejection::ExistsWithDifferent(Field::Asset))?;
+                Ok(None)
+            }
+            Command::OpenAccount(new) => {
+                refuse(new.id.is_reserved(), Rejection::IdReserved)?;
+                if let Some(first) = self.account(new.id) {
+                    refuse(first.asset != new.asset, Rejection::ExistsWithDifferent(Field::Asset))?;
+                    refuse(first.limit != new.limit, Rejection::ExistsWithDifferent(Field::Limit))?;
+                    return Ok(None);
+                }
+                refuse(self.asset(new.asset).is_none(), Rejection::AssetNotFound)?;
+                Ok(Some(Event::AccountOpened(*new)))
+            }
+            Command::CloseAccount(id) => {
+                let account = self.account(*id).ok_or(Rejection::AccountNotFound)?;
+                if account.state == AccountState::Closed {
+                    return Ok(None);
+                }
+                refuse(account.has_pending(), Rejection::AccountHasHolds)?;
+                Ok(Some(Event::AccountClosed(*id)))
+            }
+            _ => Ok(None),
         }
     }
 

@@ -7,8 +7,8 @@ use crate::journal::{Chain, Entry, Event, Head, Posted, Sealed, read_sealed, wri
 use crate::testkit::conformance::{UNIT, VENDOR, WALLET, WORLD, hold, opening, post, transfer};
 use crate::testkit::{MemoryLedger, Workload};
 use crate::{
-    AccountId, AssetId, Command, Expiry, NewAsset, NewHold, Remainder, Settlement, Step, Timestamp,
-    TransferId,
+    AccountId, AssetId, Command, Expiry, NewAsset, NewHold, PostAmount, PostHold, Remainder, Settlement,
+    Step, Timestamp, TransferId,
 };
 
 /// A journal with an entry of every kind.
@@ -99,6 +99,13 @@ fn what_is_cut_off_or_left_out_is_found() {
     assert_eq!(verify(&serialize(&journal)[..100]).unwrap_err().code(), "entry_unreadable");
 }
 
+const NOTHING: Settlement = Settlement { posted: Amount::ZERO, released: Amount::ZERO };
+
+fn rest(id: u128) -> PostHold {
+    let (id, hold) = (TransferId::from_u128(id), TransferId::from_u128(5));
+    PostHold { id, hold, amount: PostAmount::Rest, remainder: Remainder::Keep, reference: 0 }
+}
+
 /// Seals entries that no engine would write: whoever holds the file can make a chain, but not make it add up.
 fn forge(events: impl IntoIterator<Item = Event>) -> Result<Verifier, Fault> {
     let mut entries: Vec<Entry> = journal().into_iter().map(|sealed| sealed.entry).collect();
@@ -116,11 +123,20 @@ fn forge(events: impl IntoIterator<Item = Event>) -> Result<Verifier, Fault> {
 
 #[test]
 fn entries_that_cannot_follow_are_named() {
-    let posted = |hold: u128, credit, posted: u128, released: u128, remainder| {
-        let Command::Post(post) = post(90, hold, posted, remainder) else { panic!("a post") };
-        let (posted, released) = (Amount::from_base(posted), Amount::from_base(released));
-        let settlement = Settlement { posted, released };
-        Event::Posted(Posted { post, debit: WALLET, credit, asset: UNIT, settlement })
+    let posted = |credit, (posted, released, left): (u128, u128, u128), remainder| {
+        let Command::Post(post) = post(90, 5, posted, remainder) else { panic!("a post") };
+        let amount = Amount::from_base;
+        let settlement = Settlement { posted: amount(posted), released: amount(released) };
+        Event::Posted(Posted { post, debit: WALLET, credit, asset: UNIT, settlement, left: amount(left) })
+    };
+    let ended = PostHold { hold: TransferId::from_u128(1), ..rest(90) };
+    let ended = Posted {
+        post: ended,
+        debit: WALLET,
+        credit: VENDOR,
+        asset: UNIT,
+        settlement: NOTHING,
+        left: Amount::ZERO,
     };
     let moved = |id, debit, credit, amount| Event::Transferred(transfer(id, (debit, credit), amount));
     let mut foreign = transfer(90, (WALLET, VENDOR), 1);
@@ -133,12 +149,15 @@ fn entries_that_cannot_follow_are_named() {
         (moved(90, WALLET, VENDOR, 894), Some("entry_broken")),
         (moved(90, VENDOR, WORLD, 1), Some("entry_broken")),
         (Event::Transferred(foreign), Some("entry_broken")),
-        (posted(5, VENDOR, 7, 0, Remainder::Keep), None),
-        (posted(5, VENDOR, 8, 0, Remainder::Keep), Some("entry_broken")),
-        (posted(5, VENDOR, 3, 3, Remainder::Release), Some("entry_broken")),
-        (posted(5, VENDOR, 3, 4, Remainder::Keep), Some("entry_broken")),
-        (posted(5, WORLD, 7, 0, Remainder::Keep), Some("entry_broken")),
-        (posted(1, VENDOR, 0, 0, Remainder::Keep), Some("entry_broken")),
+        (posted(VENDOR, (7, 0, 0), Remainder::Keep), None),
+        (posted(VENDOR, (3, 0, 4), Remainder::Keep), None),
+        (posted(VENDOR, (3, 4, 0), Remainder::Release), None),
+        (posted(VENDOR, (8, 0, 0), Remainder::Keep), Some("entry_broken")),
+        (posted(VENDOR, (3, 0, 3), Remainder::Keep), Some("entry_broken")),
+        (posted(VENDOR, (3, 3, 1), Remainder::Release), Some("entry_broken")),
+        (posted(VENDOR, (3, 4, 0), Remainder::Keep), Some("entry_broken")),
+        (posted(WORLD, (7, 0, 0), Remainder::Keep), Some("entry_broken")),
+        (Event::Posted(ended), Some("entry_broken")),
     ];
     for (event, expected) in table {
         let got = forge([event.clone()]);

@@ -163,10 +163,10 @@ fn an_answer_echoes_every_parameter() {
 }
 
 fn any_challenge() -> impl Strategy<Value = Challenge> {
-    let text = "[^\\x00-\\x08\\x0a-\\x1f\\x7f]{1,30}";
+    let text = "[^\\x00-\\x08\\x0a-\\x1f\\x7f-\\u{9f}]{1,30}";
     let bound = (text, text, "[a-z][a-z0-9:_-]{0,10}", "[A-Za-z0-9_-]{1,10}");
     let free = (
-        prop::option::of("[^\\x00-\\x08\\x0a-\\x1f\\x7f]{0,30}"),
+        prop::option::of("[^\\x00-\\x08\\x0a-\\x1f\\x7f-\\u{9f}]{0,30}"),
         prop::option::of(0_u64..4_000_000_000_000),
         prop::option::of("sha-256=[A-Za-z0-9+/]{43}="),
         prop::option::of(prop::collection::btree_map("\\PC{0,10}", "\\PC{0,10}", 0..4)),

@@ -14,7 +14,7 @@ use crate::binding::Binder;
 use crate::digest::Sha256Digest;
 use crate::ports::{
     AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, Delivery, NewClaim,
-    SettleError, Settled, SettlementPlan, StoreError, Verified, VerifyError,
+    ReservationFate, SettleError, Settled, SettlementPlan, StoreError, Timing, Verified, VerifyError,
 };
 use crate::{Credential, Problem, ProblemKind, Receipt, UnixMs};
 
@@ -193,9 +193,10 @@ impl<'a> GateFlow<'a> {
         let same_money =
             |claim: &Claim| !keys.is_empty() && keys.iter().all(|key| claim.new.keys.contains(key));
         match claim {
-            Err(_) => {
-                pending("store_unavailable", "Payments cannot be checked right now. Nothing was charged.")
-            }
+            Err(_) => pending(
+                "store_unavailable",
+                "Payments cannot be checked right now. Do not pay again: send the same credential again.",
+            ),
             Ok(Some(claim)) if !matches!(claim.state, ClaimState::Failed { .. }) => {
                 match (same_money(&claim), pick.terms) {
                     (true, _) => self.existing(claim, now),
@@ -211,12 +212,18 @@ impl<'a> GateFlow<'a> {
     fn check_expiry(&mut self, offer: usize, now: UnixMs) -> Action {
         // Required, and refused at the instant it is reached (C2; DESIGN section 5).
         let expires = self.credential.challenge.expires.as_deref().and_then(|text| UnixMs::parse(text).ok());
-        match expires {
-            Some(expires) if now < expires => {
+        let late_ms = self.terms.offers[offer].late_ms;
+        let timed = expires.and_then(|expires| match now {
+            now if now < expires => Some((expires, Timing::InTime)),
+            now if now < expires.plus_ms(late_ms) => Some((expires, Timing::Late)),
+            _ => None,
+        });
+        match timed {
+            Some((expires, timing)) => {
                 self.state = State::Verify { offer, expires };
-                Action::Verify { offer, expires }
+                Action::Verify { offer, expires, timing }
             }
-            _ => {
+            None => {
                 self.challenge(ProblemKind::PaymentExpired, "challenge_expired", "The challenge has expired.")
             }
         }
@@ -233,7 +240,7 @@ impl<'a> GateFlow<'a> {
             Ok(verified) if verified.keys.is_empty() => self.challenge(
                 ProblemKind::InternalPaymentError,
                 "verifier_without_keys",
-                "The payment cannot be checked. Nothing was charged.",
+                "The payment cannot be checked, and was not taken.",
             ),
             Ok(verified) => {
                 self.state =
@@ -250,9 +257,10 @@ impl<'a> GateFlow<'a> {
             }
             Err(VerifyError::Rejected(problem)) => self.challenge(problem.kind, problem.code, problem.detail),
             Err(VerifyError::Replayed) => replayed(),
-            Err(VerifyError::Unavailable { .. }) => {
-                pending("rail_unavailable", "The payment cannot be checked right now. Nothing was charged.")
-            }
+            Err(VerifyError::Unavailable { .. }) => pending(
+                "rail_unavailable",
+                "The payment cannot be checked right now. Do not pay again: send the same credential again.",
+            ),
         }
     }
 
@@ -265,13 +273,14 @@ impl<'a> GateFlow<'a> {
                 problem: Problem::new(
                     ProblemKind::PaymentPending,
                     "sponsorship_exhausted",
-                    "Fees cannot be sponsored right now. Nothing was charged.",
+                    "Fees cannot be sponsored right now, and the payment was not taken.",
                 ),
                 retry_after_s: Some(60),
             },
-            Err(_) => {
-                pending("store_unavailable", "Payments cannot be checked right now. Nothing was charged.")
-            }
+            Err(_) => pending(
+                "store_unavailable",
+                "Payments cannot be checked right now. Do not pay again: send the same credential again.",
+            ),
         }
     }
 
@@ -309,14 +318,18 @@ impl<'a> GateFlow<'a> {
                 let step = ClaimStep::Settled { settled: settled.clone(), delivery };
                 self.record(step, Next::Deliver { settled, payer })
             }
-            Err(SettleError::Rejected(problem)) => {
-                self.record(ClaimStep::Failed { why: problem.code.to_owned() }, Next::Challenge(problem))
-            }
+            Err(SettleError::Rejected(problem)) => self.failed(problem, ReservationFate::Released),
+            Err(SettleError::Reverted(problem)) => self.failed(problem, ReservationFate::Spent),
             Err(SettleError::Unknown { .. }) => pending(
                 "outcome_unknown",
                 "The payment was sent and its outcome is not known yet. Do not pay again: send the same credential again.",
             ),
         }
+    }
+
+    fn failed(&mut self, problem: Problem, reservation: ReservationFate) -> Action {
+        let why = problem.code.to_owned();
+        self.record(ClaimStep::Failed { why, reservation }, Next::Challenge(problem))
     }
 
     fn record(&mut self, step: ClaimStep, next: Next) -> Action {

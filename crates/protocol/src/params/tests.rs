@@ -49,6 +49,32 @@ fn header_values_are_split() {
             "Payment a=\"x\\u000ay\"",
             &["Payment", "! malformed parameter list at byte 12: no control character"],
         ),
+        // ESC, BEL, and the C1 controls, raw and escaped: a terminal would obey them.
+        (
+            "Payment a=\"x\\u001by\"",
+            &["Payment", "! malformed parameter list at byte 12: no control character"],
+        ),
+        (
+            "Payment a=\"x\u{7}y\"",
+            &["Payment", "! malformed parameter list at byte 12: no control character"],
+        ),
+        (
+            "Payment a=\"x\\u009by\"",
+            &["Payment", "! malformed parameter list at byte 12: no control character"],
+        ),
+        (
+            "Payment a=\"x\u{9b}y\"",
+            &["Payment", "! malformed parameter list at byte 12: no control character"],
+        ),
+        (
+            "Payment a=\"x\\\u{80}y\"",
+            &["Payment", "! malformed parameter list at byte 12: no control character"],
+        ),
+        (
+            "Payment a=x\u{9f}",
+            &["Payment", "! malformed parameter list at byte 11: a token or a quoted string"],
+        ),
+        ("Payment a=\"\u{a0}\u{ff}\\u202e\"", &["Payment", "a=\u{a0}\u{ff}\u{202e}"]),
         ("Payment a=/b:c==, d=", &["Payment", "a=/b:c==", "d="]),
         (
             "Payment a=b\"c, d=\u{1}",
@@ -76,18 +102,22 @@ fn header_values_are_split() {
 #[test]
 fn latin1_is_read_and_never_written() {
     assert_eq!(latin1(b"caf\xe9"), "café");
+    assert_eq!(
+        pieces(&latin1(b"Payment a=\"x\x9b31m\"")),
+        ["Payment", "! malformed parameter list at byte 12: no control character"]
+    );
     assert!(matches!(latin1(b"plain"), Cow::Borrowed("plain")));
     let mut out = String::new();
     assert!(write_param("d", "é \"q\" \\ \t 😀", &mut out));
     assert_eq!(out, "d=\"\\u00e9 \\\"q\\\" \\\\ \t \\ud83d\\ude00\"");
-    for control in ["\r", "\n", "\0", "\u{7f}", "a\u{1b}b"] {
+    for control in ["\r", "\n", "\0", "\u{7f}", "a\u{1b}b", "\u{9b}"] {
         assert!(!write_param("d", control, &mut String::new()), "{control:?}");
     }
 }
 
 proptest! {
     #[test]
-    fn parameters_survive(value in "[^\\x00-\\x08\\x0a-\\x1f\\x7f]*") {
+    fn parameters_survive(value in "[^\\x00-\\x08\\x0a-\\x1f\\x7f-\\u{9f}]*") {
         let mut text = String::from("Payment ");
         prop_assert!(write_param("p", &value, &mut text));
         prop_assert!(text.is_ascii());

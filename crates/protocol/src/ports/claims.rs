@@ -146,6 +146,15 @@ pub enum Delivery {
     Later,
 }
 
+/// What a failed settlement did to its reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReservationFate {
+    /// Nothing was spent: the budget has it back.
+    Released,
+    /// It was spent although the payment failed (fees of a transaction that reverted), or may have been.
+    Spent,
+}
+
 /// One step in the life of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClaimStep {
@@ -156,10 +165,12 @@ pub enum ClaimStep {
         /// Whether the caller goes on to deliver.
         delivery: Delivery,
     },
-    /// `Settling` to `Failed`; frees the keys and gives the reservation back.
+    /// `Settling` to `Failed`; frees the keys, and gives the reservation back unless it was spent.
     Failed {
         /// Why.
         why: String,
+        /// Whether the reservation was spent all the same.
+        reservation: ReservationFate,
     },
     /// `Credit`, or `Delivering` with a lease that has run out, to `Delivering`.
     BeginDelivery {
@@ -210,7 +221,8 @@ pub trait ClaimStore: Send + Sync {
     /// [`StoreError`].
     async fn claim(&self, claim: NewClaim, now: UnixMs) -> Result<ClaimOutcome, StoreError>;
 
-    /// Takes one step. Taking `Settled`, `Failed` or `Delivered` again with the same content is accepted and changes nothing.
+    /// Takes one step. Taking `Settled`, `Failed` or `Delivered` again with the same content is accepted and changes nothing;
+    /// what the first `Failed` said of its reservation stands.
     ///
     /// # Errors
     /// [`AdvanceError`].
@@ -235,8 +247,8 @@ pub trait ClaimStore: Send + Sync {
     async fn release_leases(&self, now: UnixMs) -> Result<usize, StoreError>;
 
     /// Forgets final claims (`Delivered`, `Failed`) whose challenge expired before `expired_before`, at most `limit`, and
-    /// returns how many. Credits are kept for ever. Safe because an expired challenge is refused before the store is asked,
-    /// and every payment is bound to one challenge.
+    /// returns how many. Credits are kept for ever. Safe as long as `expired_before` lies before every rail's
+    /// `late_ms`: an expired challenge without a claim is refused, and every payment is bound to one challenge.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -9,11 +9,11 @@ mod verifier;
 
 pub use claims::{
     AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, ClaimStore, Delivery,
-    NewClaim, Reservation, StoreError,
+    NewClaim, Reservation, ReservationFate, StoreError,
 };
 pub use clock::Clock;
-pub use payer::{Declined, FeeBearer, PayContext, PayError, Payer, Quote, Share};
+pub use payer::{Declined, FeeBearer, PayContext, PayError, Payer, Quote, Share, Witness};
 pub use verifier::{
-    OfferError, Price, Resolution, SettleError, Settled, SettlementPlan, Verified, Verifier, VerifyError,
-    VerifyRequest,
+    OfferError, Price, Resolution, SettleError, Settled, SettlementPlan, Timing, Verified, Verifier,
+    VerifyError, VerifyRequest,
 };

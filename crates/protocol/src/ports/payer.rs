@@ -1,5 +1,8 @@
 //! The buyer's half of a payment rail.
 
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use farthing_money::{Amount, Money};
 
@@ -44,6 +47,16 @@ pub struct Quote {
     pub mode: &'static str,
 }
 
+/// Keeps a proof before the money that it proves moves: what would be needed to present it after a crash.
+#[async_trait]
+pub trait Witness: fmt::Debug + Send + Sync {
+    /// Called once the proof exists and before anything is broadcast. Durable when it returns.
+    ///
+    /// # Errors
+    /// A sentence for people; the rail then moves no money and answers [`PayError::Failed`].
+    async fn about_to_move(&self, proof: &PaymentProof) -> Result<(), String>;
+}
+
 /// What limits a payment.
 #[derive(Debug, Clone)]
 pub struct PayContext {
@@ -51,6 +64,8 @@ pub struct PayContext {
     pub cap: Money,
     /// The instant of the payment.
     pub now: UnixMs,
+    /// Who keeps the proof of a payment that the rail itself broadcasts.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 /// Why a challenge is not one this rail will pay; another offer may be.

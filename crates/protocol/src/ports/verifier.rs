@@ -7,7 +7,7 @@ use farthing_money::{Asset, Money};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ClaimKey, Reservation};
+use super::{ClaimKey, Reservation, ReservationFate};
 use crate::{Credential, EncodedJson, FormatError, Intent, MethodId, Problem, UnixMs};
 
 /// What one call costs.
@@ -46,6 +46,16 @@ pub enum OfferError {
     Format(#[from] FormatError),
 }
 
+/// Whether a credential came before its challenge expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// Before.
+    InTime,
+    /// After, but within [`Verifier::late_ms`]: only money that had moved before the expiry may still be taken. It would be
+    /// lost otherwise: the payer paid in time, and the seller could not look at it in time.
+    Late,
+}
+
 /// What is to be verified. The core has checked binding, expiry, scope and digest before.
 #[derive(Debug, Clone, Copy)]
 pub struct VerifyRequest<'a> {
@@ -55,6 +65,8 @@ pub struct VerifyRequest<'a> {
     pub expires: UnixMs,
     /// The instant of the request.
     pub now: UnixMs,
+    /// Whether that is before the expiry.
+    pub timing: Timing,
 }
 
 /// A payment that satisfies its challenge and has not been settled.
@@ -141,6 +153,9 @@ pub enum SettleError {
     /// It has not happened and will not happen from this credential.
     #[error(transparent)]
     Rejected(#[from] Problem),
+    /// It was executed and moved no money, and what the reservation covers was spent.
+    #[error("{0}")]
+    Reverted(Problem),
     /// It may have happened. Never treated as failed, never as settled, until [`Verifier::resolve`] says.
     #[error("{detail}")]
     Unknown {
@@ -158,6 +173,8 @@ pub enum Resolution {
     Failed {
         /// Why, for the journal.
         why: String,
+        /// Whether what was reserved for it was spent all the same.
+        reservation: ReservationFate,
     },
     /// Not known yet: ask again later.
     Pending,
@@ -179,6 +196,12 @@ pub trait Verifier: Send + Sync {
 
     /// The asset that prices are in.
     fn asset(&self) -> &Asset;
+
+    /// How long after a challenge's expiry a payment that had moved before it is still looked at, in milliseconds. Never,
+    /// unless a rail says otherwise.
+    fn late_ms(&self) -> u64 {
+        0
+    }
 
     /// The `request` of a challenge for `price`.
     ///

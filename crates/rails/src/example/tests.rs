@@ -3,7 +3,7 @@
 
 use farthing_money::{Amount, Asset, AssetKind, Money};
 use farthing_protocol::ports::{
-    PayContext, Payer, Price, Resolution, SettleError, Verified, Verifier, VerifyError, VerifyRequest,
+    PayContext, Payer, Price, Resolution, SettleError, Timing, Verified, Verifier, VerifyError, VerifyRequest,
 };
 use farthing_protocol::{Challenge, CredentialBuf, CredentialHeader, Intent, MethodId, PaymentProof, UnixMs};
 
@@ -46,7 +46,9 @@ async fn verify(
 ) -> Result<Verified, VerifyError> {
     let buf = CredentialBuf::decode(&challenge.answer(proof).unwrap()).unwrap();
     let credential = buf.view().unwrap();
-    let verified = seller.verify(VerifyRequest { credential: &credential, expires: NOW, now: NOW }).await?;
+    let verified = seller
+        .verify(VerifyRequest { credential: &credential, expires: NOW, now: NOW, timing: Timing::InTime })
+        .await?;
     assert_eq!(seller.keys(&credential).unwrap(), verified.keys);
     Ok(verified)
 }
@@ -59,7 +61,7 @@ fn voucher(json: &str) -> PaymentProof {
 async fn a_voucher_pays_one_call_once() {
     let (seller, buyer) = (seller(), ExamplePayer::new(asset(), vec![7]));
     let first = challenge(&seller, "first", 5);
-    let context = PayContext { cap: money(5), now: NOW };
+    let context = PayContext { cap: money(5), now: NOW, witness: None };
     let proof = buyer.pay(&first, context.clone()).await.unwrap();
     let verified = verify(&seller, &first, &proof).await.unwrap();
     let before = seller.resolve(&verified.plan, NOW).await.unwrap();
@@ -107,7 +109,7 @@ async fn each_broken_rule_has_its_code() {
         );
     }
     let buyer = ExamplePayer::new(asset(), vec![7]);
-    let over = buyer.pay(&dear, PayContext { cap: money(5), now: NOW }).await.unwrap_err();
+    let over = buyer.pay(&dear, PayContext { cap: money(5), now: NOW, witness: None }).await.unwrap_err();
     assert_eq!(over.code(), "over_cap");
     let other = Challenge { method: MethodId::new("tempo").unwrap(), ..cheap };
     assert_eq!(buyer.quote(&other).unwrap_err().code, "not_example_charge");

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use farthing_money::{Amount, Asset, Money};
 use farthing_protocol::ports::{
-    ClaimKey, OfferError, Price, Resolution, SettleError, Settled, SettlementPlan, Verified, Verifier,
-    VerifyError, VerifyRequest,
+    ClaimKey, OfferError, Price, ReservationFate, Resolution, SettleError, Settled, SettlementPlan, Verified,
+    Verifier, VerifyError, VerifyRequest,
 };
 use farthing_protocol::{Credential, EncodedJson, Intent, MethodId, Problem, ProblemKind, UnixMs};
 use serde_json::{Map, json};
@@ -178,7 +178,10 @@ impl Verifier for ExampleVerifier {
                 Resolution::Settled(Self::settled(plan.challenge, plan.external_id, now))
             }
             // A book answers at once, so what is not in it did not happen. A network would have to say `Pending`.
-            _ => Resolution::Failed { why: "the voucher was not cashed for this call".into() },
+            _ => Resolution::Failed {
+                why: "the voucher was not cashed for this call".into(),
+                reservation: ReservationFate::Released,
+            },
         })
     }
 }

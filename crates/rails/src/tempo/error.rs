@@ -40,10 +40,10 @@ pub enum ChargeError {
         given: usize,
     },
     /// A split of nothing (TC5).
-    #[error("every split of a charge is more than zero")]
+    #[error("a split of the charge is zero: every split must be more")]
     SplitZero,
     /// Splits that leave nothing for the recipient (TC5, TC10).
-    #[error("the splits of a charge add up to less than its amount")]
+    #[error("the splits add up to the whole amount or more: something has to be left for the recipient")]
     SplitSum,
     /// A split memo that looks like an attribution memo: the split could be claimed for another challenge.
     #[error("a split's memo must not be an attribution memo")]
@@ -67,7 +67,7 @@ pub enum ChargeError {
     #[error("a charge whose fee the seller sponsors is paid with a transaction, not with a hash")]
     SponsoredPush,
     /// A zero amount paid by something else than a proof, or a proof for money (TC6).
-    #[error("a proof answers a charge of zero, and nothing else does")]
+    #[error("a price of zero is answered with a proof, and any other price with a payment")]
     ProofAndAmount,
     /// Terms that are not those of this rail.
     #[error("`{field}` of the challenge is not what this seller asks for")]
@@ -175,6 +175,31 @@ pub enum ChargeError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A kind of nonce whose state no node tells, so that nobody knows whether the transaction can be included.
+    #[error("a payment uses the expiring nonce key 2^256-1 with nonce 0, or key 0")]
+    NonceKeyRefused,
+    /// A nonce that is used up or not yet due.
+    #[error("the transaction's nonce is {given}, and the account's next one is {expected}")]
+    NonceNotCurrent {
+        /// The account's next.
+        expected: u64,
+        /// The transaction's.
+        given: u64,
+    },
+    /// A price that no block takes now.
+    #[error("the transaction pays at most {given} a gas, and a block asks for {base}")]
+    FeeBelowBase {
+        /// What a block asks, in attodollars.
+        base: u128,
+        /// What the transaction allows, in attodollars.
+        given: u128,
+    },
+    /// The chain executed the transaction, and what it moved did not reach whom it names: a receive policy (TIP-1028).
+    #[error("the transaction succeeded on the chain, and the payment did not reach its recipients")]
+    LegsMissing,
+    /// The challenge has expired, and the money had not moved before.
+    #[error("the challenge has expired, and the payment had not been made before")]
+    ChallengeExpired,
     /// The chain executed the transaction and it failed.
     #[error("the transaction failed on the chain")]
     Reverted,
@@ -233,6 +258,11 @@ impl ChargeError {
             Self::SponsorNotOffered => "sponsor_not_offered",
             Self::SponsorNotAsked => "sponsor_not_asked",
             Self::SponsorPolicy { code, .. } => code,
+            Self::NonceKeyRefused => "nonce_key_refused",
+            Self::NonceNotCurrent { .. } => "nonce_not_current",
+            Self::FeeBelowBase { .. } => "fee_below_base",
+            Self::LegsMissing => "legs_missing_on_chain",
+            Self::ChallengeExpired => "challenge_expired",
             Self::Reverted => "transaction_reverted",
             Self::WouldRevert { .. } => "transaction_would_fail",
             Self::Insufficient { .. } => "payer_insufficient",
@@ -250,7 +280,7 @@ impl ChargeError {
             | Self::SourceMissing
             | Self::SourceInvalid => ProblemKind::InvalidPayload,
             Self::RequestUnreadable { .. } | Self::TermsDiffer { .. } => ProblemKind::InvalidChallenge,
-            Self::TransactionExpired { .. } => ProblemKind::PaymentExpired,
+            Self::TransactionExpired { .. } | Self::ChallengeExpired => ProblemKind::PaymentExpired,
             Self::Insufficient { .. } => ProblemKind::PaymentInsufficient,
             _ => ProblemKind::VerificationFailed,
         }

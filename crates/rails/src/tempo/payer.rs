@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use async_trait::async_trait;
 use farthing_money::{Amount, Money};
-use farthing_protocol::ports::{Declined, FeeBearer, PayContext, PayError, Payer, Quote, Share};
+use farthing_protocol::ports::{Declined, FeeBearer, PayContext, PayError, Payer, Quote, Share, Witness};
 use farthing_protocol::{Challenge, MethodId, PaymentProof, UnixMs};
 use serde_json::value::RawValue;
 use tempo_primitives::AASigned;
@@ -197,7 +197,7 @@ impl TempoPayer {
         &self,
         reading: &Reading,
         named: Named<'_>,
-        limits: Limits,
+        limits: Limits<'_>,
     ) -> Result<PaymentProof, PayError> {
         let Reading { charge, chain_id, how } = reading;
         let rpc = self.options.chains.get(chain_id).expect("read() has found the chain");
@@ -224,28 +224,34 @@ impl TempoPayer {
                 Ok(self.proof_of_payment(*chain_id, &Payload::Transaction(envelope)))
             }
             (Fee::Payer, How::Push) => {
-                let hash = self.push(rpc, &signed).await?;
-                Ok(self.proof_of_payment(*chain_id, &Payload::Hash(hash)))
+                let proof = self.proof_of_payment(*chain_id, &Payload::Hash(*signed.hash()));
+                // What proves the payment is kept before there is one: after a crash it could not be shown to the seller.
+                if let Some(witness) = limits.witness {
+                    witness.about_to_move(&proof).await.map_err(|why| failed("proof_not_kept", why))?;
+                }
+                push(rpc, &signed).await?;
+                Ok(proof)
             }
             (Fee::Payer, _) => {
                 Ok(self.proof_of_payment(*chain_id, &Payload::Transaction(signed.encoded_2718())))
             }
         }
     }
+}
 
-    async fn push(&self, rpc: &TempoRpc, signed: &AASigned) -> Result<B256, PayError> {
-        let (bytes, hash) = (signed.encoded_2718(), *signed.hash());
-        match broadcast::broadcast(rpc, Raw { bytes: &bytes, hash }, Patience::BLOCKS).await {
-            Broadcast::Included(receipt) if receipt.succeeded() => Ok(hash),
-            Broadcast::Included(_) => {
-                Err(failed("transaction_reverted", format!("the transaction {hash} failed on the chain")))
-            }
-            Broadcast::Refused { why } => {
-                Err(failed("transaction_refused", format!("the chain refused it: {why}")))
-            }
-            Broadcast::NotSent { why } => Err(failed("rpc_unavailable", why)),
-            Broadcast::Lost { why } => Err(PayError::Unknown { reference: hash.to_string(), why }),
+/// Broadcasts. Once a transaction has left, only what the chain or a definite refusal says counts as not paid.
+async fn push(rpc: &TempoRpc, signed: &AASigned) -> Result<(), PayError> {
+    let (bytes, hash) = (signed.encoded_2718(), *signed.hash());
+    match broadcast::broadcast(rpc, Raw { bytes: &bytes, hash }, Patience::BLOCKS).await {
+        Broadcast::Included(receipt) if receipt.succeeded() => Ok(()),
+        Broadcast::Included(_) => {
+            Err(failed("transaction_reverted", format!("the transaction {hash} failed on the chain")))
         }
+        Broadcast::Refused { why } => {
+            Err(failed("transaction_refused", format!("the chain refused it: {why}")))
+        }
+        Broadcast::NotSent { why } => Err(failed("rpc_unavailable", why)),
+        Broadcast::Lost { why } => Err(PayError::Unknown { reference: hash.to_string(), why }),
     }
 }
 
@@ -265,9 +271,10 @@ fn compose_failed(quote: &Quote, error: ComposeError) -> PayError {
 }
 
 #[derive(Clone, Copy)]
-struct Limits {
+struct Limits<'a> {
     now: UnixMs,
     expires: UnixMs,
+    witness: Option<&'a dyn Witness>,
 }
 
 const fn failed(code: &'static str, why: String) -> PayError {
@@ -307,7 +314,8 @@ impl Payer for TempoPayer {
 
     async fn pay(&self, challenge: &Challenge, context: PayContext) -> Result<PaymentProof, PayError> {
         let reading = self.read(challenge)?;
-        let limits = Limits { now: context.now, expires: expiry(challenge)? };
+        let limits =
+            Limits { now: context.now, expires: expiry(challenge)?, witness: context.witness.as_deref() };
         if limits.now >= limits.expires {
             let why = "the challenge has expired".to_owned();
             return Err(Declined { code: "challenge_expired", why }.into());

@@ -53,6 +53,23 @@ impl TxReceipt {
         }
         check_logs(charge, named, Some(payer), &self.logs)
     }
+
+    /// The same for a transaction whose calls were checked before: where it succeeded and its logs lack the payment, the
+    /// transfers went elsewhere than they say.
+    ///
+    /// # Errors
+    /// [`ChargeError::Reverted`], [`ChargeError::LegsMissing`].
+    pub(super) fn check_landed(
+        &self,
+        charge: &ChargeRequest,
+        named: Named<'_>,
+        payer: Address,
+    ) -> Result<(), ChargeError> {
+        self.check(charge, named, payer).map_err(|error| match error {
+            ChargeError::Reverted => ChargeError::Reverted,
+            _ => ChargeError::LegsMissing,
+        })
+    }
 }
 
 /// Checks that logs pay the charge, all legs from `payer` where it is known.

@@ -18,6 +18,15 @@ use tokio::sync::OnceCell;
 use super::abi::Tip20;
 use super::receipt::TxReceipt;
 
+/// Whether a request can have reached a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// No connection was made: nothing was sent.
+    No,
+    /// Something answered. It may be a proxy that has passed the request on before.
+    Perhaps,
+}
+
 /// Why a node gave no result. Never contains a transaction or a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -41,13 +50,15 @@ pub enum RpcError {
         /// The method.
         method: &'static str,
     },
-    /// The node was not reached, or turned the request away: nothing has happened.
+    /// The node was not reached, or something on the way says that it turned the request away.
     #[error("the node is not available for {method}: {detail}")]
     Unavailable {
         /// The method.
         method: &'static str,
         /// What went wrong.
         detail: String,
+        /// Whether the request left at all.
+        reached: Reached,
     },
     /// The request was sent and no usable answer arrived: it may have happened.
     #[error("the node's answer to {method} was lost: {detail}")]
@@ -80,6 +91,11 @@ impl RpcError {
             Self::WrongChain { .. } => "rpc_wrong_chain",
         }
     }
+
+    /// Whether nothing was sent at all: the only failure that proves that nothing happened.
+    pub(super) const fn never_sent(&self) -> bool {
+        matches!(self, Self::Unavailable { reached: Reached::No, .. })
+    }
 }
 
 /// The newest block, as far as it matters here.
@@ -89,6 +105,23 @@ pub struct Head {
     pub timestamp: u64,
     /// Its base fee, in attodollars a gas.
     pub base_fee: u128,
+}
+
+const BLOCK: &str = "eth_getBlockByNumber";
+
+/// A block, as far as it matters here.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Block {
+    #[serde(default)]
+    pub(super) number: Option<U64>,
+    /// In Unix seconds.
+    pub(super) timestamp: U64,
+    #[serde(default)]
+    base_fee_per_gas: Option<U256>,
+    /// Hashes of its transactions.
+    #[serde(default)]
+    pub(super) transactions: Vec<B256>,
 }
 
 /// A client of one node. Cheap to clone. `Debug` shows the host only: an RPC URL may hold an API key.
@@ -246,18 +279,31 @@ impl TempoRpc {
     /// # Errors
     /// [`RpcError`].
     pub async fn head(&self) -> Result<Head, RpcError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Block {
-            timestamp: U64,
-            #[serde(default)]
-            base_fee_per_gas: Option<U256>,
-        }
-        let block: Block = self.request("eth_getBlockByNumber", json!(["latest", false])).await?;
+        let block = self.block(json!("latest")).await?.ok_or_else(|| RpcError::Unknown {
+            method: BLOCK,
+            detail: "the node has no newest block".into(),
+        })?;
         Ok(Head {
             timestamp: block.timestamp.to::<u64>(),
             base_fee: block.base_fee_per_gas.unwrap_or_default().saturating_to::<u128>(),
         })
+    }
+
+    /// A block, by number or name, if the node has it.
+    ///
+    /// # Errors
+    /// [`RpcError`].
+    pub(super) async fn block(&self, which: Value) -> Result<Option<Block>, RpcError> {
+        self.request(BLOCK, json!([which, false])).await
+    }
+
+    /// The next nonce of an account, for nonce key 0.
+    ///
+    /// # Errors
+    /// [`RpcError`].
+    pub(super) async fn nonce(&self, account: Address) -> Result<u64, RpcError> {
+        let count = self.request::<U64>("eth_getTransactionCount", json!([account, "latest"])).await?;
+        Ok(count.to::<u64>())
     }
 
     /// The receipt of a transaction, once it is in a block.
@@ -306,8 +352,23 @@ fn hex_of(raw: &[u8]) -> String {
 
 /// A connection that was never made has sent nothing; whatever fails later may have been read.
 fn transport(method: &'static str, error: reqwest::Error) -> RpcError {
-    let (connect, detail) = (error.is_connect() || error.is_builder(), error.without_url().to_string());
-    if connect { RpcError::Unavailable { method, detail } } else { RpcError::Unknown { method, detail } }
+    let connect = error.is_connect() || error.is_builder();
+    let detail = causes(&error.without_url());
+    if connect {
+        RpcError::Unavailable { method, detail, reached: Reached::No }
+    } else {
+        RpcError::Unknown { method, detail }
+    }
+}
+
+/// What went wrong and what was at the bottom of it. The address is left out: its user part or query may be a key (C19).
+fn causes(error: &dyn std::error::Error) -> String {
+    let root = std::iter::successors(error.source(), |error| error.source()).last();
+    let top = error.to_string();
+    match root.map(ToString::to_string) {
+        Some(root) if !top.contains(&root) => shorten(&format!("{top}: {root}")),
+        _ => shorten(&top),
+    }
 }
 
 async fn read(mut response: reqwest::Response, method: &'static str) -> Result<Vec<u8>, RpcError> {
@@ -327,16 +388,18 @@ fn parse(method: &'static str, status: u16, bytes: &[u8]) -> Result<Value, RpcEr
         Ok(Answer { error: Some(AnswerError { code: -32601, .. }), .. }) => {
             Err(RpcError::MethodMissing { method })
         }
-        // Rate limits and proxies' own errors: the method was not carried out.
+        // Rate limits and proxies' own errors. They prove nothing about a transaction that was sent.
         Ok(Answer { error: Some(AnswerError { code: code @ (-32005 | 429), message }), .. }) => {
-            Err(RpcError::Unavailable { method, detail: format!("{} (code {code})", shorten(&message)) })
+            let detail = format!("{} (code {code})", shorten(&message));
+            Err(RpcError::Unavailable { method, detail, reached: Reached::Perhaps })
         }
         Ok(Answer { error: Some(AnswerError { code, message }), .. }) => {
             Err(RpcError::Rejected { method, code, message: shorten(&message) })
         }
         Ok(Answer { result, .. }) if status == 200 => Ok(result.unwrap_or(Value::Null)),
         _ if (400..500).contains(&status) => {
-            Err(RpcError::Unavailable { method, detail: format!("HTTP status {status}") })
+            let detail = format!("HTTP status {status}");
+            Err(RpcError::Unavailable { method, detail, reached: Reached::Perhaps })
         }
         _ => Err(RpcError::Unknown {
             method,

@@ -3,20 +3,23 @@
 
 use alloy_primitives::{Address, B256};
 use farthing_protocol::UnixMs;
-use farthing_protocol::ports::{Resolution, SettleError, Settled};
+use farthing_protocol::ports::{ReservationFate, Resolution, SettleError, Settled};
 use farthing_protocol::{Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::broadcast::{self, Broadcast, Patience, Raw};
 use super::error::ChargeError;
+use super::history;
 use super::memo::Named;
 use super::receipt::TxReceipt;
 use super::request::ChargeRequest;
-use super::rpc::TempoRpc;
+use super::rpc::{RpcError, TempoRpc};
 
 /// Seconds past a transaction's `validBefore` after which no chain takes it any more: clocks and reorganisations.
-const GRACE_S: u64 = 10;
+pub(super) const GRACE_S: u64 = 10;
+/// Seconds past the end of validity after which a missing receipt may be one that the node has pruned.
+const LONG_S: u64 = 24 * 60 * 60;
 
 /// What is needed to settle. Contains the signed transaction: never logged.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +34,7 @@ pub(super) struct Plan {
 pub(super) enum How {
     /// Broadcast this transaction.
     Pull(Pull),
-    /// It is on the chain already, and was checked.
+    /// It is on the chain already, and was checked: pushed, or a signed transaction that had landed before.
     Push { hash: B256 },
     /// No money moves.
     Proof { challenge_id: String },
@@ -69,10 +72,10 @@ impl Plan {
             How::Push { hash } => Ok(self.settled(hash.to_string(), now)),
             How::Proof { challenge_id } => Ok(self.settled(challenge_id.clone(), now)),
             How::Pull(pull) => match pull.broadcast(rpc).await? {
-                Broadcast::Included(receipt) => match pull.check(&receipt) {
-                    Ok(()) => Ok(self.settled(pull.hash.to_string(), now)),
-                    Err(error @ ChargeError::Reverted) => Err(Problem::from(error).into()),
-                    Err(error) => Err(SettleError::Unknown { detail: unproven(&error) }),
+                Broadcast::Included(receipt) => match pull.judge(&receipt) {
+                    Verdict::Paid => Ok(self.settled(pull.hash.to_string(), now)),
+                    Verdict::Failed(error) => Err(SettleError::Reverted(error.into())),
+                    Verdict::Unproven(detail) => Err(SettleError::Unknown { detail }),
                 },
                 Broadcast::Refused { why } => Err(refused(&why).into()),
                 // An earlier attempt may have sent it: only the chain knows.
@@ -83,7 +86,10 @@ impl Plan {
         }
     }
 
-    /// Learns what became of it, and sends the same transaction again while it is valid.
+    /// Learns what became of it, and sends the same transaction again while it is valid, without waiting for it.
+    ///
+    /// It has failed only when three things hold: the chain's clock is past its validity, a receipt looked for *after* that
+    /// clock was read is missing, and the node still has the receipts of that time.
     pub(super) async fn resolve(&self, rpc: &TempoRpc, now: UnixMs) -> Result<Resolution, String> {
         let pull = match &self.how {
             How::Push { hash } => return Ok(Resolution::Settled(self.settled(hash.to_string(), now))),
@@ -92,54 +98,95 @@ impl Plan {
             }
             How::Pull(pull) => pull,
         };
-        // The clock is read before the receipt is looked for: a block in between would otherwise be missed.
-        let chain_now = rpc.head().await.map_err(|error| error.to_string())?.timestamp;
-        match rpc.receipt(pull.hash).await.map_err(|error| error.to_string())? {
-            Some(receipt) => self.resolved(pull, &receipt, now),
-            None if chain_now >= pull.valid_before.saturating_add(GRACE_S) => {
-                Ok(Resolution::Failed { why: "the transaction ended without being executed".to_owned() })
-            }
-            None if chain_now < pull.valid_before => {
-                match pull.broadcast(rpc).await.map_err(|error| error.to_string())? {
-                    Broadcast::Included(receipt) => self.resolved(pull, &receipt, now),
-                    // A refusal may be for something that passes: only the end of validity is final here.
-                    _ => Ok(Resolution::Pending),
-                }
-            }
-            None => Ok(Resolution::Pending),
+        if let Some(receipt) = rpc.receipt(pull.hash).await.map_err(said)? {
+            return self.resolved(pull, &receipt, now);
         }
+        let chain_now = rpc.head().await.map_err(said)?.timestamp;
+        if chain_now < pull.valid_before {
+            broadcast::send_again(rpc, Raw { bytes: &pull.bytes()?, hash: pull.hash }).await;
+            return Ok(Resolution::Pending);
+        }
+        if chain_now < pull.valid_before.saturating_add(GRACE_S) {
+            return Ok(Resolution::Pending);
+        }
+        // A block between the first look and the clock would otherwise be missed.
+        if let Some(receipt) = rpc.receipt(pull.hash).await.map_err(said)? {
+            return self.resolved(pull, &receipt, now);
+        }
+        let long_ago = chain_now > pull.valid_before.saturating_add(LONG_S);
+        if long_ago && !history::remembers(rpc, pull.valid_before).await.map_err(said)? {
+            tracing::error!(
+                hash = %pull.hash, payer = %pull.payer, valid_before = pull.valid_before,
+                "whether this payment was made cannot be known: the node shows no receipts of that time. \
+                 Ask a node that keeps them (an archive node) for the transaction"
+            );
+            return Ok(Resolution::Pending);
+        }
+        let why = "the transaction ended without being executed".to_owned();
+        Ok(Resolution::Failed { why, reservation: ReservationFate::Released })
     }
 
     fn resolved(&self, pull: &Pull, receipt: &TxReceipt, now: UnixMs) -> Result<Resolution, String> {
-        match pull.check(receipt) {
-            Ok(()) => Ok(Resolution::Settled(self.settled(pull.hash.to_string(), now))),
-            Err(error @ ChargeError::Reverted) => Ok(Resolution::Failed { why: error.to_string() }),
-            Err(error) => Err(unproven(&error)),
+        match pull.judge(receipt) {
+            Verdict::Paid => Ok(Resolution::Settled(self.settled(pull.hash.to_string(), now))),
+            // It was executed, so whoever pays its fee has paid it.
+            Verdict::Failed(error) => {
+                Ok(Resolution::Failed { why: error.to_string(), reservation: ReservationFate::Spent })
+            }
+            Verdict::Unproven(why) => Err(why),
         }
     }
 }
 
+/// What a receipt says about a payment.
+enum Verdict {
+    Paid,
+    /// Executed, and it did not pay: final.
+    Failed(ChargeError),
+    /// Not to be told from it.
+    Unproven(String),
+}
+
 impl Pull {
-    async fn broadcast(&self, rpc: &TempoRpc) -> Result<Broadcast, SettleError> {
+    fn bytes(&self) -> Result<Vec<u8>, String> {
         let digits = self.raw.strip_prefix("0x").unwrap_or(&self.raw);
-        let bytes = hex::decode(digits)
-            .map_err(|_| SettleError::Unknown { detail: "the journalled transaction is damaged".into() })?;
+        hex::decode(digits).map_err(|_| "the journalled transaction is damaged".to_owned())
+    }
+
+    async fn broadcast(&self, rpc: &TempoRpc) -> Result<Broadcast, SettleError> {
+        let bytes = self.bytes().map_err(|detail| SettleError::Unknown { detail })?;
         let raw = Raw { bytes: &bytes, hash: self.hash };
         Ok(broadcast::broadcast(rpc, raw, Patience::BLOCKS).await)
     }
 
     /// A status alone proves nothing: the logs must show the transfers (E2).
-    fn check(&self, receipt: &TxReceipt) -> Result<(), ChargeError> {
-        let charge = ChargeRequest::from_json(&self.request)?;
+    fn judge(&self, receipt: &TxReceipt) -> Verdict {
+        let charge = match ChargeRequest::from_json(&self.request) {
+            Ok(charge) => charge,
+            Err(error) => return Verdict::Unproven(error.to_string()),
+        };
         let named = Named { realm: &self.realm, challenge_id: &self.challenge_id };
-        receipt.check(&charge, named, self.payer)
+        match receipt.check_landed(&charge, named, self.payer) {
+            Ok(()) => Verdict::Paid,
+            Err(error @ ChargeError::LegsMissing) if receipt.logs.is_empty() => {
+                Verdict::Unproven(format!("the node shows no logs of a payment that it executed: {error}"))
+            }
+            Err(error @ ChargeError::LegsMissing) => {
+                tracing::error!(
+                    hash = %self.hash, payer = %self.payer, challenge = %self.challenge_id,
+                    "the transaction succeeded and the payment did not reach its recipients: \
+                     look for a receive policy (TIP-1028) of theirs that holds it back"
+                );
+                Verdict::Failed(error)
+            }
+            Err(error) => Verdict::Failed(error),
+        }
     }
 }
 
-/// Its calls were checked before it was sent, so a success without its logs is a node's mistake: the payer has paid, and
-/// calling that a failure would cost them the money.
-fn unproven(error: &ChargeError) -> String {
-    format!("the node says that the transaction succeeded and shows no payment: {error}")
+#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn said(error: RpcError) -> String {
+    error.to_string()
 }
 
 fn refused(why: &str) -> Problem {

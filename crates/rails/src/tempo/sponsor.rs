@@ -54,11 +54,17 @@ impl SponsorPolicy {
         let valid_before = tx.valid_before.ok_or(ChargeError::NoValidBefore)?.get();
         let (now, fee) = (now.as_secs(), tx.max_fee_per_gas);
         let total = u128::from(tx.gas_limit).saturating_mul(fee);
-        let rules: [(bool, &'static str, &'static str); 12] = [
+        let rules: [(bool, &'static str, &'static str); 13] = [
             (
                 signed.access_key().is_none(),
                 "sponsor_access_key",
                 "a sponsored transaction is signed by the account itself, not by an access key",
+            ),
+            (
+                // A simulation cannot know what the verification of another kind costs.
+                signed.access_key().is_some() || signed.signed_plainly(),
+                "sponsor_signature_kind",
+                "a sponsored transaction is signed with secp256k1, not with P-256 or WebAuthn",
             ),
             (
                 tx.fee_token.is_none(),

@@ -9,6 +9,11 @@ use super::TempoRpc;
 
 /// A client of a node that answers each method with `answer(method)`: `{"result": …}` or `{"error": …}`.
 pub(super) async fn node(answer: impl Fn(&str) -> Value + Send + Sync + 'static) -> TempoRpc {
+    node_of(move |method, _| answer(method)).await
+}
+
+/// The same with `answer(method, params)`.
+pub(super) async fn node_of(answer: impl Fn(&str, &Value) -> Value + Send + Sync + 'static) -> TempoRpc {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -23,7 +28,7 @@ pub(super) async fn node(answer: impl Fn(&str) -> Value + Send + Sync + 'static)
                     break request;
                 }
             };
-            let body = answer(request["method"].as_str().unwrap()).to_string();
+            let body = answer(request["method"].as_str().unwrap(), &request["params"]).to_string();
             let head =
                 format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
             stream.write_all((head + &body).as_bytes()).await.ok();

@@ -120,6 +120,12 @@ impl SignedCharge {
         self.access_key
     }
 
+    /// Whether it carries a plain secp256k1 signature of the account itself.
+    #[must_use]
+    pub const fn signed_plainly(&self) -> bool {
+        matches!(self.signed.signature(), TempoSignature::Primitive(PrimitiveSignature::Secp256k1(_)))
+    }
+
     /// Whether a fee payer is to pay the fee.
     #[must_use]
     pub const fn sponsored(&self) -> Sponsored {
@@ -161,6 +167,12 @@ impl SignedCharge {
     /// # Errors
     /// The first broken rule.
     pub fn check(&self, against: Against<'_>) -> Result<(), ChargeError> {
+        self.check_terms(against)?;
+        self.check_window(against)
+    }
+
+    /// What stays true whenever it is asked: chain, fee policy, calls, legs and memos.
+    pub(super) fn check_terms(&self, against: Against<'_>) -> Result<(), ChargeError> {
         let tx = self.tx();
         if tx.chain_id != against.chain_id {
             return Err(ChargeError::WrongChain { expected: against.chain_id, given: tx.chain_id });
@@ -173,8 +185,12 @@ impl SignedCharge {
         if !tx.tempo_authorization_list.is_empty() {
             return Err(ChargeError::CallRefused { why: "it delegates accounts" });
         }
-        check_calls(self, against)?;
-        check_window(tx, against)
+        check_calls(self, against)
+    }
+
+    /// Whether it is valid at the instant of the check, and no longer than its challenge (TC8).
+    pub(super) fn check_window(&self, against: Against<'_>) -> Result<(), ChargeError> {
+        check_window(self.tx(), against)
     }
 }
 

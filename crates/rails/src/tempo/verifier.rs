@@ -1,8 +1,7 @@
 //! [`TempoCharge`]: the seller's half. Every check is made before anything is signed or broadcast; what needs no node comes
 //! first, so that nonsense costs nothing.
 
-use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, keccak256};
 use async_trait::async_trait;
 use farthing_money::{Amount, Asset, Money};
 use farthing_protocol::ports::{
@@ -11,19 +10,21 @@ use farthing_protocol::ports::{
 };
 use farthing_protocol::{Credential, EncodedJson, Intent, MethodId, Problem, UnixMs};
 
-use super::broadcast::{self, Broadcast, Patience};
 use super::did::{self, Account};
 use super::error::ChargeError;
-use super::keychain::{self, AccessKey};
 use super::memo::Named;
 use super::payload::Payload;
-use super::proof::{self, Prover, Signer};
+use super::proof::canonical;
 use super::request::{ChargeRequest, Fee, Mode, Modes, Split};
 use super::rpc::{RpcError, TempoRpc};
-use super::settle::{How, Plan, Pull};
-use super::sponsor::{self, Sponsorship};
-use super::transaction::{Against, SignedCharge, Sponsored};
-use super::{METHOD, simulate, tokens};
+use super::settle::{How, Plan};
+use super::sponsor::Sponsorship;
+use super::transaction::SignedCharge;
+use super::{METHOD, tokens};
+
+/// How long after its challenge's expiry a payment is looked for that was made before, in milliseconds: longer than a
+/// seller is likely to be away.
+const LATE_MS: u64 = 600_000;
 
 /// Makes offers of one token on one Tempo chain, verifies and settles what answers them.
 #[derive(Debug, Clone)]
@@ -153,36 +154,6 @@ impl TempoCharge {
         self.terms.rpc.expect_chain(self.terms.chain_id).await
     }
 
-    fn request(&self, price: &Price) -> Result<ChargeRequest, OfferError> {
-        if price.money.asset() != &self.asset {
-            return Err(OfferError::WrongAsset {
-                takes: self.asset.code().to_owned(),
-                given: price.money.asset().code().to_owned(),
-            });
-        }
-        let zero = price.money.amount().is_zero();
-        let sponsored = self.terms.sponsorship.is_some() && !zero;
-        let request = ChargeRequest {
-            amount: price.money.amount(),
-            currency: self.terms.token,
-            recipient: Some(self.terms.recipient),
-            description: price.description.clone(),
-            external_id: price.external_id.clone(),
-            chain_id: Some(self.terms.chain_id),
-            fee: if sponsored { Fee::Seller } else { Fee::Payer },
-            splits: if zero { Vec::new() } else { self.terms.splits.clone() },
-            modes: match (zero, sponsored) {
-                (true, _) => Modes::Both,
-                (false, true) => Modes::Only(Mode::Pull),
-                (false, false) => self.terms.modes,
-            },
-        };
-        request
-            .check()
-            .map_err(|error| OfferError::BadTerms { code: error.code(), why: error.to_string() })?;
-        Ok(request)
-    }
-
     /// The challenge's own terms, which must be ours: whatever the core has checked, money goes nowhere else.
     fn charge_of(&self, credential: &Credential<'_>) -> Result<ChargeRequest, ChargeError> {
         let encoded = EncodedJson::from_wire(credential.challenge.request.clone().into_owned(), "request")
@@ -224,7 +195,7 @@ impl TempoCharge {
 
     /// A proof by challenge, account and signature: whoever shows it again must show the very same signature.
     fn proof_key(&self, challenge_id: &str, account: Address, signature: &[u8]) -> ClaimKey {
-        let digest = keccak256(proof::canonical(signature));
+        let digest = keccak256(canonical(signature));
         self.key(&format!("proof:{challenge_id}:{account:#x}:{digest}"))
     }
 
@@ -245,173 +216,6 @@ impl TempoCharge {
             reservation: None,
             plan: SettlementPlan { rail: self.rail.clone(), data: plan.to_value() },
         }
-    }
-
-    async fn verify_transaction(
-        &self,
-        charge: &ChargeRequest,
-        bytes: &[u8],
-        request: VerifyRequest<'_>,
-    ) -> Result<Verified, VerifyError> {
-        let credential = request.credential;
-        if !charge.modes.allow(Mode::Pull) {
-            return reject(ChargeError::ModeNotOffered { mode: "pull" });
-        }
-        let signed = SignedCharge::decode(bytes).map_err(rejected)?;
-        let sender = signed.sender();
-        if self.source(credential).map_err(rejected)?.is_some_and(|source| source != sender) {
-            return reject(ChargeError::SourceDiffers);
-        }
-        let named = named(credential);
-        let against = Against {
-            charge,
-            named,
-            chain_id: self.terms.chain_id,
-            expires: request.expires,
-            now: request.now,
-        };
-        if let (Some(sponsorship), Sponsored::Asked) = (&self.terms.sponsorship, signed.sponsored()) {
-            sponsorship.policy.check(&signed, request.now).map_err(rejected)?;
-        }
-        signed.check(against).map_err(rejected)?;
-        self.check_on_chain(charge, &signed, request.now).await?;
-
-        let mut keys = self.transaction_keys(&signed);
-        let mut reservation = None;
-        let (raw, hash) = match (&self.terms.sponsorship, signed.sponsored()) {
-            (Some(sponsorship), Sponsored::Asked) => {
-                let token = self.fee_token(sponsorship, &signed).await?;
-                let complete = sponsor::cosign(&signed, &sponsorship.key, token);
-                simulate::cosigned(&self.terms.rpc, &complete, sender)
-                    .await
-                    .map_err(unavailable)?
-                    .map_err(rejected)?;
-                reservation = Some(sponsorship.reservation(complete.tx()));
-                keys.push(self.tx_key(*complete.hash()));
-                (complete.encoded_2718(), *complete.hash())
-            }
-            (None, Sponsored::Asked) => return reject(ChargeError::SponsorNotOffered),
-            (_, Sponsored::No) => {
-                let hash = signed.hash().expect("an unsponsored transaction is complete");
-                (signed.to_bytes(), hash)
-            }
-        };
-        let how = How::Pull(Pull {
-            raw: format!("0x{}", hex::encode(raw)),
-            hash,
-            payer: sender,
-            valid_before: signed.tx().valid_before.map_or(0, std::num::NonZeroU64::get),
-            request: charge.to_json(),
-            realm: named.realm.to_owned(),
-            challenge_id: named.challenge_id.to_owned(),
-        });
-        Ok(Verified { reservation, ..self.verified(charge, sender, keys, how) })
-    }
-
-    /// What needs a node: that it serves the chain, that the access key may sign, the balance, and a simulation.
-    async fn check_on_chain(
-        &self,
-        charge: &ChargeRequest,
-        signed: &SignedCharge,
-        now: UnixMs,
-    ) -> Result<(), VerifyError> {
-        let rpc = &self.terms.rpc;
-        rpc.expect_chain(self.terms.chain_id).await.map_err(unavailable)?;
-        if let Some(key) = signed.access_key() {
-            let access = AccessKey { account: signed.sender(), key };
-            keychain::check(rpc, access, now).await.map_err(unavailable)?.map_err(rejected)?;
-        }
-        let (balance, simulated) = tokio::join!(
-            rpc.balance(charge.currency, signed.sender()),
-            rpc.simulate(signed.sender(), signed.tx()),
-        );
-        let (available, required) = (balance.map_err(unavailable)?, U256::from(charge.amount.base()));
-        if available < required {
-            return reject(ChargeError::Insufficient { available, required });
-        }
-        match simulated {
-            Ok(()) => Ok(()),
-            Err(RpcError::Rejected { message, .. }) => reject(ChargeError::WouldRevert { why: message }),
-            Err(error) => Err(unavailable(error)),
-        }
-    }
-
-    /// The first fee token of which the sponsor holds the most that the transaction can cost (TC7).
-    async fn fee_token(
-        &self,
-        sponsorship: &Sponsorship,
-        signed: &SignedCharge,
-    ) -> Result<Address, VerifyError> {
-        let needed = U256::from(sponsor::max_fee(signed.tx()).base());
-        for token in &sponsorship.fee_tokens {
-            let held =
-                self.terms.rpc.balance(*token, sponsorship.key.address()).await.map_err(unavailable)?;
-            if held >= needed {
-                return Ok(*token);
-            }
-        }
-        Err(VerifyError::Unavailable {
-            detail: format!(
-                "the fee payer {} holds too little of every fee token",
-                sponsorship.key.address()
-            ),
-        })
-    }
-
-    async fn verify_hash(
-        &self,
-        charge: &ChargeRequest,
-        hash: B256,
-        request: VerifyRequest<'_>,
-    ) -> Result<Verified, VerifyError> {
-        if charge.fee == Fee::Seller {
-            return reject(ChargeError::SponsoredPush);
-        }
-        if !charge.modes.allow(Mode::Push) {
-            return reject(ChargeError::ModeNotOffered { mode: "push" });
-        }
-        let source = self.source(request.credential).map_err(rejected)?;
-        let rpc = &self.terms.rpc;
-        rpc.expect_chain(self.terms.chain_id).await.map_err(unavailable)?;
-        let unseen = "the transaction is not on the chain yet".to_owned();
-        let receipt = match broadcast::wait(rpc, hash, Patience::LAG, unseen).await {
-            Broadcast::Included(receipt) => receipt,
-            Broadcast::Lost { why } | Broadcast::Refused { why } | Broadcast::NotSent { why } => {
-                return Err(VerifyError::Unavailable { detail: why });
-            }
-        };
-        let payer = source.unwrap_or(receipt.from);
-        match receipt.check(charge, named(request.credential), payer) {
-            Ok(()) => {}
-            // The money has moved, for another challenge: a fresh challenge would only make somebody pay again.
-            Err(ChargeError::MemoOfAnother) => return Err(VerifyError::Replayed),
-            Err(error) => return reject(error),
-        }
-        Ok(self.verified(charge, payer, vec![self.tx_key(hash)], How::Push { hash }))
-    }
-
-    async fn verify_proof(
-        &self,
-        charge: &ChargeRequest,
-        signature: &[u8],
-        request: VerifyRequest<'_>,
-    ) -> Result<Verified, VerifyError> {
-        let credential = request.credential;
-        let account =
-            self.source(credential).map_err(rejected)?.ok_or_else(|| rejected(ChargeError::SourceMissing))?;
-        let prover = Prover { account, chain_id: self.terms.chain_id };
-        match proof::verify(prover, named(credential), signature).map_err(rejected)? {
-            Signer::Account => {}
-            Signer::AccessKey(key) => {
-                let rpc = &self.terms.rpc;
-                rpc.expect_chain(self.terms.chain_id).await.map_err(unavailable)?;
-                let access = AccessKey { account, key };
-                keychain::check(rpc, access, request.now).await.map_err(unavailable)?.map_err(rejected)?;
-            }
-        }
-        let challenge_id = credential.challenge.id.clone().into_owned();
-        let keys = vec![self.proof_key(&challenge_id, account, signature)];
-        Ok(self.verified(charge, account, keys, How::Proof { challenge_id }))
     }
 }
 
@@ -450,6 +254,10 @@ impl Verifier for TempoCharge {
         &self.asset
     }
 
+    fn late_ms(&self) -> u64 {
+        LATE_MS
+    }
+
     fn offer(&self, price: &Price) -> Result<EncodedJson, OfferError> {
         Ok(EncodedJson::encode(&self.request(price)?.to_json())?)
     }
@@ -486,5 +294,10 @@ impl Verifier for TempoCharge {
     }
 }
 
+mod landed;
+mod offer;
+mod proof;
+mod pull;
+mod push;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,10 @@ pub enum Fault {
     LoseRequest,
     /// Answers that the node does not know the method.
     Unknown,
+    /// Passes the request on and answers that it took too long.
+    Lie,
+    /// Passes the request on and answers with HTTP 408, without JSON.
+    TimeOut,
 }
 
 #[derive(Clone)]
@@ -73,6 +77,17 @@ impl Lossy {
             sent.unwrap().bytes().await.unwrap().to_vec()
         };
         if has(Fault::LoseAnswer) {
+            return;
+        }
+        let answer = if has(Fault::Lie) {
+            br#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"context deadline exceeded"}}"#
+                .to_vec()
+        } else {
+            answer
+        };
+        if has(Fault::TimeOut) {
+            let head = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(head.as_bytes()).await.ok();
             return;
         }
         let head = format!(

@@ -1,5 +1,6 @@
 //! What the chain tests share: nodes to run against, a proxy that loses answers, and one paid call from offer to receipt.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod access_key;
 pub mod lossy;
@@ -10,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use alloy_primitives::Address;
 use farthing_money::{Amount, Asset, Money};
 use farthing_protocol::ports::{
-    ClaimKey, PayContext, PayError, Payer, Price, SettleError, Settled, Verified, Verifier, VerifyError,
-    VerifyRequest,
+    ClaimKey, PayContext, PayError, Payer, Price, Resolution, SettleError, Settled, Timing, Verified,
+    Verifier, VerifyError, VerifyRequest,
 };
 use farthing_protocol::{
     Challenge, CredentialBuf, CredentialHeader, Intent, MethodId, PaymentProof, Problem, UnixMs,
@@ -21,6 +22,26 @@ use farthing_rails::tempo::{
 };
 
 pub use node::Node;
+
+/// Runs a scenario against every chain that there is.
+macro_rules! on_every_chain {
+    ($($name:ident),* $(,)?) => {
+        on_every_chain!(@chain on_anvil, anvil, $($name),*);
+        on_every_chain!(@chain on_sandbox, sandbox, $($name),*);
+    };
+    (@chain $module:ident, $start:ident, $($name:ident),*) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    if let Some(node) = super::support::node::$start().await {
+                        super::$name(node).await;
+                    }
+                }
+            )*
+        }
+    };
+}
 
 pub const REALM: &str = "api.example.com";
 /// The development keys that every local chain funds.
@@ -95,9 +116,28 @@ impl Presented {
         seller.keys(&self.buf.view().unwrap())
     }
 
+    /// The same credential, of a challenge that expires at another time.
+    pub fn expiring(self, expires: UnixMs) -> Self {
+        Self { expires, ..self }
+    }
+
     pub async fn verify_at(&self, seller: &TempoCharge, now: UnixMs) -> Result<Verified, VerifyError> {
+        self.verify_timed(seller, now, Timing::InTime).await
+    }
+
+    /// Presented after the challenge's expiry.
+    pub async fn verify_late(&self, seller: &TempoCharge) -> Result<Verified, VerifyError> {
+        self.verify_timed(seller, self.expires.plus_ms(1_000), Timing::Late).await
+    }
+
+    async fn verify_timed(
+        &self,
+        seller: &TempoCharge,
+        now: UnixMs,
+        timing: Timing,
+    ) -> Result<Verified, VerifyError> {
         let credential = self.buf.view().unwrap();
-        seller.verify(VerifyRequest { credential: &credential, expires: self.expires, now }).await
+        seller.verify(VerifyRequest { credential: &credential, expires: self.expires, now, timing }).await
     }
 
     pub async fn verify(&self, seller: &TempoCharge) -> Result<Verified, VerifyError> {
@@ -110,7 +150,7 @@ impl Presented {
 }
 
 pub async fn pay(payer: &TempoPayer, challenge: &Challenge, cap: Money) -> Result<Presented, PayError> {
-    let proof = payer.pay(challenge, PayContext { cap, now: now() }).await?;
+    let proof = payer.pay(challenge, PayContext { cap, now: now(), witness: None }).await?;
     Ok(Presented::new(challenge, &proof))
 }
 
@@ -144,12 +184,32 @@ pub fn presented_with(
 /// The payload that `payer` makes for a challenge.
 pub async fn proof_json(challenge: &Challenge, payer: &TempoPayer) -> serde_json::Value {
     let cap = payer.quote(challenge).unwrap().money;
-    let proof = payer.pay(challenge, PayContext { cap, now: now() }).await.unwrap();
+    let proof = payer.pay(challenge, PayContext { cap, now: now(), witness: None }).await.unwrap();
     serde_json::from_str(proof.payload.get()).unwrap()
 }
 
 pub fn did_of(node: &Node, address: Address) -> String {
     format!("did:pkh:eip155:{}:{address}", node.chain_id)
+}
+
+/// Broadcasts the transaction of a payload, as its payer can.
+pub async fn broadcast(node: &Node, payload: &serde_json::Value) -> serde_json::Value {
+    let params = serde_json::json!([payload["signature"]]);
+    let receipt: serde_json::Value = rpc(node).request("eth_sendRawTransactionSync", params).await.unwrap();
+    assert_eq!(receipt["status"], "0x1", "{receipt}");
+    receipt
+}
+
+/// Resolves until the outcome is known: a transaction that is sent again takes a block.
+pub async fn resolve(seller: &TempoCharge, verified: &Verified) -> Resolution {
+    for _ in 0..100 {
+        let resolution = seller.resolve(&verified.plan, now()).await.unwrap();
+        if resolution != Resolution::Pending {
+            return resolution;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    Resolution::Pending
 }
 
 /// Sends PathUSD as a person would, and returns the hash.

@@ -24,8 +24,17 @@ pub(super) struct Budgets {
 struct Window {
     window_ms: u64,
     as_of: UnixMs,
-    entries: BTreeMap<(i64, String), Amount>,
+    entries: BTreeMap<(i64, Holder), Amount>,
     total: Amount,
+}
+
+/// What a part of a window is of.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    /// A claim: given back when it fails without spending.
+    Claim(String),
+    /// A row of what failed settlements spent all the same.
+    Spent(i64),
 }
 
 impl Budgets {
@@ -53,7 +62,7 @@ impl Budgets {
         let until = ms(UnixMs::from_ms(now.plus_ms(wanted.window_ms).as_ms().min(Limits::LAST_MS)));
         let amount = wanted.amount.base().to_string();
         db.prepare_cached(sql::RESERVE)?.execute(params![wanted.budget, ms(now), id.0, amount, until])?;
-        window.entries.insert((ms(now), id.0.clone()), wanted.amount);
+        window.entries.insert((ms(now), Holder::Claim(id.0.clone())), wanted.amount);
         window.total = total;
         Ok(true)
     }
@@ -65,8 +74,26 @@ impl Budgets {
         while let Some(row) = rows.next()? {
             let (budget, at): (String, i64) = (row.get(0)?, row.get(1)?);
             let Some(window) = self.windows.get_mut(&budget) else { continue };
-            if let Some(amount) = window.entries.remove(&(at, id.0.clone())) {
+            if let Some(amount) = window.entries.remove(&(at, Holder::Claim(id.0.clone()))) {
                 window.total = window.total.checked_sub(amount).unwrap_or(Amount::ZERO);
+            }
+        }
+        db.prepare_cached(sql::UNRESERVE)?.execute([&id.0])?;
+        Ok(())
+    }
+
+    /// Keeps what `id` reserved as spent: no later failure of the same id gives it back.
+    pub(super) fn spend(&mut self, db: &Connection, id: &ClaimId) -> Result<(), SqlError> {
+        let mut reserved_by = db.prepare_cached(sql::RESERVED_BY)?;
+        let mut rows = reserved_by.query([&id.0])?;
+        while let Some(row) = rows.next()? {
+            let (budget, at): (String, i64) = (row.get(0)?, row.get(1)?);
+            let (amount, until): (String, i64) = (row.get(2)?, row.get(3)?);
+            db.prepare_cached(sql::SPEND)?.execute(params![budget, at, amount, until])?;
+            let spent = Holder::Spent(db.last_insert_rowid());
+            let Some(window) = self.windows.get_mut(&budget) else { continue };
+            if let Some(amount) = window.entries.remove(&(at, Holder::Claim(id.0.clone()))) {
+                window.entries.insert((at, spent), amount);
             }
         }
         db.prepare_cached(sql::UNRESERVE)?.execute([&id.0])?;
@@ -97,13 +124,19 @@ impl Budgets {
 impl Window {
     fn load(db: &Connection, wanted: &Reservation, now: UnixMs) -> Result<Option<Self>, SqlError> {
         let mut entries = BTreeMap::new();
-        let mut statement = db.prepare_cached(sql::SPENT)?;
-        let mut rows = statement.query(params![wanted.budget, outside(now, wanted.window_ms)])?;
+        let after = params![wanted.budget, outside(now, wanted.window_ms)];
+        let mut reserved = db.prepare_cached(sql::RESERVED)?;
+        let mut rows = reserved.query(after)?;
         while let Some(row) = rows.next()? {
-            let (at, id, text): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let amount = Amount::from_base_str(&text)
-                .map_err(|error| SqlError::Corrupt { id: id.clone(), why: error.to_string() })?;
-            entries.insert((at, id), amount);
+            let id: String = row.get(1)?;
+            let amount = read_amount(&row.get::<_, String>(2)?, &id)?;
+            entries.insert((row.get(0)?, Holder::Claim(id)), amount);
+        }
+        let mut spent = db.prepare_cached(sql::SPENT)?;
+        let mut rows = spent.query(after)?;
+        while let Some(row) = rows.next()? {
+            let amount = read_amount(&row.get::<_, String>(2)?, "(spent)")?;
+            entries.insert((row.get(0)?, Holder::Spent(row.get(1)?)), amount);
         }
         let Ok(total) = Amount::sum(entries.values().copied()) else { return Ok(None) };
         Ok(Some(Self { window_ms: wanted.window_ms, as_of: now, entries, total }))
@@ -119,6 +152,11 @@ impl Window {
         }
         self.as_of = now;
     }
+}
+
+fn read_amount(text: &str, id: &str) -> Result<Amount, SqlError> {
+    Amount::from_base_str(text)
+        .map_err(|error| SqlError::Corrupt { id: id.to_owned(), why: error.to_string() })
 }
 
 /// The last instant that lies outside the window that ends now; -1 when there is none.

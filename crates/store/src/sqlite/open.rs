@@ -75,7 +75,10 @@ impl OpenError {
 const APPLICATION_ID: i64 = 0x6672_7468;
 
 /// Every migration, in order: its number is its place, from one. Never edited once released, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_claims.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_claims.sql"),
+    include_str!("../../migrations/sqlite/0002_spent_reservations.sql"),
+];
 
 /// The advisory lock of a store. Held as long as it lives; the kernel gives it back when the process dies.
 #[derive(Debug)]
@@ -140,6 +143,9 @@ fn prepare(mut db: Connection, path: &Path) -> Result<Connection, OpenError> {
         ("foreign_keys", "ON"),
         ("trusted_schema", "OFF"),
         ("cache_size", "-16384"),
+        // 32 MiB of journal before it is copied into the file: scattered keys touch the same pages again until then.
+        ("wal_autocheckpoint", "8192"),
+        ("journal_size_limit", "67108864"),
     ] {
         db.pragma_update(None, name, value).map_err(sqlite)?;
     }

@@ -33,15 +33,22 @@ pub(super) const FREE_KEYS: &str = "DELETE FROM claim_key WHERE claim = ?1";
 
 pub(super) const STEP: &str = "UPDATE claim SET state = ?2, settled = ?3, lease_until_ms = ?4, why = ?5, changed_ms = ?6 WHERE seq = ?1";
 
-pub(super) const SPENT: &str =
+pub(super) const RESERVED: &str =
     "SELECT at_ms, claim_id, amount FROM reservation WHERE budget = ?1 AND at_ms > ?2";
+
+pub(super) const SPENT: &str =
+    "SELECT at_ms, seq, amount FROM spent_reservation WHERE budget = ?1 AND at_ms > ?2";
 
 pub(super) const RESERVE: &str =
     "INSERT INTO reservation (budget, at_ms, claim_id, amount, until_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
 
-pub(super) const RESERVED_BY: &str = "SELECT budget, at_ms FROM reservation WHERE claim_id = ?1";
+pub(super) const RESERVED_BY: &str =
+    "SELECT budget, at_ms, amount, until_ms FROM reservation WHERE claim_id = ?1";
 
 pub(super) const UNRESERVE: &str = "DELETE FROM reservation WHERE claim_id = ?1";
+
+pub(super) const SPEND: &str =
+    "INSERT INTO spent_reservation (budget, at_ms, amount, until_ms) VALUES (?1, ?2, ?3, ?4)";
 
 pub(super) const RELEASE: &str =
     "UPDATE claim SET state = 'credit', lease_until_ms = NULL, changed_ms = ?1 WHERE state = 'delivering'";
@@ -52,7 +59,9 @@ pub(super) const FINAL: &str = "SELECT seq FROM claim
 
 pub(super) const FORGET: &str = "DELETE FROM claim WHERE seq = ?1";
 
-pub(super) const FORGET_SPENT: &str = "DELETE FROM reservation WHERE until_ms < ?1";
+pub(super) const FORGET_RESERVED: &str = "DELETE FROM reservation WHERE until_ms < ?1";
+
+pub(super) const FORGET_SPENT: &str = "DELETE FROM spent_reservation WHERE until_ms < ?1";
 
 /// All of them, for the test.
 #[cfg(test)]
@@ -65,12 +74,15 @@ pub(super) const ALL: &[&str] = &[
     INSERT_KEY,
     FREE_KEYS,
     STEP,
+    RESERVED,
     SPENT,
     RESERVE,
     RESERVED_BY,
     UNRESERVE,
+    SPEND,
     RELEASE,
     FINAL,
     FORGET,
+    FORGET_RESERVED,
     FORGET_SPENT,
 ];

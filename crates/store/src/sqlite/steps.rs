@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{
-    AdvanceError, Claim, ClaimId, ClaimOutcome, ClaimState, ClaimStep, NewClaim, Settled,
+    AdvanceError, Claim, ClaimId, ClaimOutcome, ClaimState, ClaimStep, NewClaim, ReservationFate, Settled,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -71,6 +71,10 @@ pub(super) fn advance(
     let Some(Stored { claim, seq }) = find(db, id)? else {
         return Ok(Err(AdvanceError::Unknown { id: id.clone() }));
     };
+    let fate = match &step {
+        ClaimStep::Failed { reservation, .. } => *reservation,
+        _ => ReservationFate::Released,
+    };
     let next = match transition(&claim.state, step, now) {
         Transition::To(next) => next,
         Transition::Already => return Ok(Ok(())),
@@ -87,7 +91,10 @@ pub(super) fn advance(
     if matches!(next, ClaimState::Failed { .. }) {
         db.prepare_cached(sql::FREE_KEYS)?.execute([seq])?;
         if claim.new.reservation.is_some() {
-            budgets.free(db, id)?;
+            match fate {
+                ReservationFate::Released => budgets.free(db, id)?,
+                ReservationFate::Spent => budgets.spend(db, id)?,
+            }
         }
     }
     Ok(Ok(()))
@@ -127,7 +134,9 @@ pub(super) fn prune(
         db.prepare_cached(sql::FREE_KEYS)?.execute([seq])?;
         db.prepare_cached(sql::FORGET)?.execute([seq])?;
     }
-    if db.prepare_cached(sql::FORGET_SPENT)?.execute([before])? > 0 {
+    let reserved = db.prepare_cached(sql::FORGET_RESERVED)?.execute([before])?;
+    let spent = db.prepare_cached(sql::FORGET_SPENT)?.execute([before])?;
+    if reserved + spent > 0 {
         budgets.clear();
     }
     Ok(doomed.len())

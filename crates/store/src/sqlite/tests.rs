@@ -6,7 +6,7 @@ use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{ClaimId, ClaimOutcome, ClaimStep, ClaimStore};
 use rusqlite::Connection;
 
-use crate::testkit::new_claim;
+use crate::testkit::{failed, failed_and_spent, new_claim, reservation};
 
 use super::{SqliteClaims, open, sql};
 
@@ -74,6 +74,31 @@ fn strange_files_are_refused_and_left_alone() {
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
         if code != "store_too_new" {
             assert_eq!(std::fs::read(path).unwrap_or_default(), before, "{code}");
+        }
+    }
+}
+
+/// A file of the version before is brought up to date, with what it holds.
+#[tokio::test]
+async fn an_older_file_is_migrated() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("claims.db");
+    let (now, id) = (UnixMs::from_ms(1), ClaimId("a".into()));
+    let mut new = new_claim("a", &["k"]);
+    new.reservation = Some(reservation("fees", 60, 100, 1_000));
+    SqliteClaims::open(&path).unwrap().claim(new, now).await.unwrap();
+    let older = "DROP TABLE spent_reservation; DELETE FROM schema_version WHERE version = 2";
+    Connection::open(&path).unwrap().execute_batch(older).unwrap();
+    for fits in [40, 41] {
+        // Opened again, so that what was spent is read from the file.
+        let store = SqliteClaims::open(&path).unwrap();
+        store.advance(&id, failed_and_spent("reverted"), now).await.unwrap();
+        let mut next = new_claim("b", &["k"]);
+        next.reservation = Some(reservation("fees", fits, 100, 1_000));
+        let outcome = store.claim(next, now).await.unwrap();
+        assert_eq!(matches!(outcome, ClaimOutcome::New), fits == 40, "{outcome:?}");
+        if fits == 40 {
+            store.advance(&ClaimId("b".into()), failed("no"), now).await.unwrap();
         }
     }
 }

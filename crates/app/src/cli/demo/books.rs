@@ -179,7 +179,10 @@ impl Books {
         let wrong = |what: String| CliError::unexpected("books", format!("the books do not add up: {what}"));
         let sums = self.sums().map_err(|error| wrong(error.to_string()))?;
         if sums.gained != sums.lost {
-            return Err(wrong(format!("{} base units left their accounts, and {} arrived", sums.lost, sums.gained)));
+            return Err(wrong(format!(
+                "{} base units left their accounts, and {} arrived",
+                sums.lost, sums.gained
+            )));
         }
         let Agreed { prices, shares } = self.agreed;
         let kept = prices.checked_sub(shares).map_err(|error| wrong(error.to_string()))?;
@@ -194,7 +197,10 @@ impl Books {
         }
         let spent = prices.checked_add(self.fees()).map_err(|error| wrong(error.to_string()))?;
         if sums.lost != spent {
-            return Err(wrong(format!("prices and fees come to {spent} base units, and {} were spent", sums.lost)));
+            return Err(wrong(format!(
+                "prices and fees come to {spent} base units, and {} were spent",
+                sums.lost
+            )));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use farthing_client::Keystore;
 use farthing_client::keystore::{KdfCost, KeyName, SecretHex};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::World;
 use crate::clock::SystemClock;
@@ -15,35 +15,52 @@ use crate::output::{Output, paint, style};
 /// Opens a wallet that holds play money.
 const PASSWORD: &str = "demo";
 
-/// Prints lines to try.
-pub fn invite(world: &World, output: Output) -> Result<(), CliError> {
-    let home = world.directory.path();
-    let key = SecretHex::parse(&hex::encode(*world.keys.agent.to_bytes()))?;
-    let keystore = Keystore::new(home.join("wallets"), Arc::new(SystemClock)).with_cost(KdfCost::Light);
-    keystore.import(&KeyName::new("agent")?, &key, PASSWORD)?;
+/// Lines to try.
+pub struct Invitation {
+    curl: String,
+    request: String,
+    mppx: String,
+}
 
-    let (rpc, url) = (world.sandbox.url(), format!("http://{}/v1/weather?city=Rome", world.gateway));
-    let program = env::program();
-    let curl = format!("curl -i '{url}'");
-    let mppx = format!("MPPX_PRIVATE_KEY={} MPPX_RPC_URL={rpc} npx mppx '{url}'", *key.reveal());
-    let request = format!(
-        "{}='{}' {}={PASSWORD} {program} request --rpc-url {rpc} '{url}'",
-        env::HOME,
-        home.display(),
-        env::PASSWORD
-    );
-    if output.is_json() {
-        return output.json(&json!({ "try": { "curl": curl, "mppx": mppx, "farthing": request } }));
+impl Invitation {
+    /// Puts the agent's key into a wallet on disk, so that the lines work.
+    ///
+    /// # Errors
+    /// When the wallet cannot be made.
+    pub fn prepare(world: &World) -> Result<Self, CliError> {
+        let home = world.directory.path();
+        let key = SecretHex::parse(&hex::encode(*world.keys.agent.to_bytes()))?;
+        let keystore = Keystore::new(home.join("wallets"), Arc::new(SystemClock)).with_cost(KdfCost::Light);
+        keystore.import(&KeyName::new("agent")?, &key, PASSWORD)?;
+        let (rpc, url) = (world.sandbox.url(), format!("http://{}/v1/weather?city=Rome", world.gateway));
+        let purse = format!("{}='{}' {}={PASSWORD}", env::HOME, home.display(), env::PASSWORD);
+        Ok(Self {
+            curl: format!("curl -i '{url}'"),
+            request: format!("{purse} '{}' request --rpc-url {rpc} '{url}'", env::program()),
+            mppx: format!("MPPX_PRIVATE_KEY={} MPPX_RPC_URL={rpc} npx mppx '{url}'", *key.reveal()),
+        })
     }
-    output.line("")?;
-    output.line(paint(style::TITLE, "Everything stays up. Try, in another terminal:"))?;
-    for (what, line) in [
-        ("what the gateway asks for", curl),
-        ("pay it with Farthing", request),
-        ("pay it with mppx, another client (needs Node)", mppx),
-    ] {
-        output.line(format_args!("\n  {}\n  {line}", paint(style::DIM, format_args!("# {what}"))))?;
+
+    /// For programs.
+    pub fn to_json(&self) -> Value {
+        json!({ "curl": self.curl, "farthing": self.request, "mppx": self.mppx })
     }
-    output.line("")?;
-    output.line("Ctrl-C stops it.")
+
+    /// For people.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn print(&self, output: Output) -> Result<(), CliError> {
+        output.line("")?;
+        output.line(paint(style::TITLE, "Everything stays up. Try, in another terminal:"))?;
+        for (what, line) in [
+            ("what the gateway asks for", &self.curl),
+            ("pay it with Farthing", &self.request),
+            ("pay it with mppx, another client (needs Node)", &self.mppx),
+        ] {
+            output.line(format_args!("\n  {}\n  {line}", paint(style::DIM, format_args!("# {what}"))))?;
+        }
+        output.line("")?;
+        output.line("Ctrl-C stops it.")
+    }
 }

@@ -1,14 +1,16 @@
 //! `farthing demo`: a seller and a buyer at work, in one process, ending with books that add up.
 
+use farthing_protocol::UnixMs;
 use farthing_protocol::ports::Clock;
 use farthing_rails::tempo::tokens::PATH_USD;
 use serde_json::json;
 
-use super::stop::asked_to_stop;
+use super::stop::Stop;
 use crate::clock::SystemClock;
 use crate::error::{CliError, Exit};
 use crate::output::Output;
 use books::{Books, Snapshot};
+use keep::Invitation;
 use script::{Outcome, STEPS};
 use world::World;
 
@@ -31,17 +33,32 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     super::log::start(output);
     let began = SystemClock.now();
     let world = output.progress("starting a chain, an API and a gateway", World::start()).await?;
-    let result = show_everything(&world, output, began).await;
-    if result.is_ok() && args.keep {
-        keep::invite(&world, output)?;
-        asked_to_stop().await?;
-        output.note("stopping");
-    }
+    let result = show_and_keep(&world, &args, output, began).await;
     world.stop().await;
     result.map(|()| Exit::Ok)
 }
 
-async fn show_everything(world: &World, output: Output, began: farthing_protocol::UnixMs) -> Result<(), CliError> {
+async fn show_and_keep(world: &World, args: &Args, output: Output, began: UnixMs) -> Result<(), CliError> {
+    if !args.keep {
+        return show_everything(world, None, output, began).await;
+    }
+    let stop = Stop::listen()?;
+    let invitation = Invitation::prepare(world)?;
+    show_everything(world, Some(&invitation), output, began).await?;
+    if !output.is_json() {
+        invitation.print(output)?;
+    }
+    stop.asked().await;
+    output.note("stopping");
+    Ok(())
+}
+
+async fn show_everything(
+    world: &World,
+    invitation: Option<&Invitation>,
+    output: Output,
+    began: UnixMs,
+) -> Result<(), CliError> {
     if !output.is_json() {
         show::introduction(world, output)?;
     }
@@ -60,6 +77,7 @@ async fn show_everything(world: &World, output: Output, began: farthing_protocol
             "upstream": { "calls": world.upstream.counts.calls(), "failures": world.upstream.counts.failures() },
             "books": books.to_json(),
             "took_ms": took_ms,
+            "try": invitation.map(Invitation::to_json),
         }))?;
         return books.check();
     }

@@ -67,23 +67,23 @@ const TEXT: &str = "The farthing was a quarter of a penny. It bought a candle, a
 /// The calls.
 pub const STEPS: [Step; 15] = [
     get("/health", Hand::Pull, Expected::Free, "free routes stay free"),
-    get("/v1/weather?city=Lisbon", Hand::Pull, Expected::Paid, "the agent signs, the gateway broadcasts"),
+    get("/v1/weather?city=Lisbon", Hand::Pull, Expected::Paid, "the agent signs, the gateway sends"),
     get("/v1/weather?city=Oslo", Hand::Pull, Expected::Paid, ""),
-    get("/v1/weather?city=Nairobi", Hand::Push, Expected::Paid, "the agent broadcasts, and sends the hash"),
-    post("/v1/search", r#"{"q":"farthing"}"#, Hand::Pull, "a share of 0.005 goes to the partner"),
+    get("/v1/weather?city=Nairobi", Hand::Push, Expected::Paid, "the agent sends, and shows the hash"),
+    post("/v1/search", r#"{"q":"farthing"}"#, Hand::Pull, "0.005 of it goes to the partner"),
     post("/v1/search", r#"{"q":"halfpenny"}"#, Hand::Push, "the same, by push"),
     post("/v1/summarize", TEXT, Hand::Pull, ""),
     get("/v1/quote", Hand::Pull, Expected::Paid, "the seller pays the network's fee"),
     get("/v1/quote", Hand::Pull, Expected::Paid, ""),
-    get("/v1/me", Hand::Pull, Expected::Proved, "price 0: a signature proves who calls"),
+    get("/v1/me", Hand::Pull, Expected::Proved, "costs 0, proves who calls"),
     get("/v1/route", Hand::Pull, Expected::Paid, FAILS_ONCE),
     post("/v1/summarize", TEXT, Hand::Push, ""),
     get("/v1/weather?city=Lima", Hand::Pull, Expected::Paid, ""),
     get("/v1/weather?city=Quito", Hand::Push, Expected::Paid, ""),
-    get("/v1/report", Hand::Pull, Expected::Refused("over_call_limit"), "over the limit: nothing was paid"),
+    get("/v1/report", Hand::Pull, Expected::Refused("over_call_limit"), "over the limit, nothing was paid"),
 ];
 
-const FAILS_ONCE: &str = "the API failed once; the same payment was good for the retry";
+const FAILS_ONCE: &str = "the API failed once, charged once";
 
 /// What came of a call.
 #[derive(Debug, Clone)]
@@ -207,7 +207,11 @@ fn check(outcome: &Outcome) -> Result<(), String> {
         (Expected::Proved, Some(payment)) => zero(payment) && served(outcome, payment),
         _ => false,
     };
-    if right { Ok(()) } else { Err(format!("it answered {:?}, and {:?} was expected", outcome.status, outcome.step.expected)) }
+    if right {
+        Ok(())
+    } else {
+        Err(format!("it answered {:?}, and {:?} was expected", outcome.status, outcome.step.expected))
+    }
 }
 
 fn served(outcome: &Outcome, payment: &Payment) -> bool {
@@ -219,7 +223,8 @@ fn served(outcome: &Outcome, payment: &Payment) -> bool {
 /// # Errors
 /// Sums past 128 bits.
 pub fn agreed(outcomes: &[Outcome]) -> Result<Agreed, CliError> {
-    let quotes = || outcomes.iter().filter_map(|outcome| outcome.payment.as_ref()).map(|payment| &payment.quote);
+    let quotes =
+        || outcomes.iter().filter_map(|outcome| outcome.payment.as_ref()).map(|payment| &payment.quote);
     let prices = Amount::sum(quotes().map(|quote| quote.money.amount()));
     let shares = Amount::sum(quotes().flat_map(|quote| quote.shares.iter().map(|share| share.amount)));
     let sum = |amount: Result<Amount, farthing_money::MoneyError>| {

@@ -12,7 +12,10 @@ use crate::output::{Align, Output, Table, paint, short, style};
 
 /// Who takes part, and where they are.
 pub fn introduction(world: &World, output: Output) -> Result<(), CliError> {
-    output.line(paint(style::TITLE, "Farthing: a seller and a buyer, on this machine. The money is play money."))?;
+    output.line(paint(
+        style::TITLE,
+        "Farthing: a seller and a buyer, on this machine. The money is play money.",
+    ))?;
     output.line("")?;
     let mut table = Table::default();
     let mut row = |name: &str, place: String, what: String| {
@@ -22,9 +25,17 @@ pub fn introduction(world: &World, output: Output) -> Result<(), CliError> {
             (what, style::DIM, Align::Left),
         ]);
     };
-    row("chain", world.sandbox.url(), format!("a sandbox, chain {}: a model of Tempo", world.sandbox.chain_id()));
+    row(
+        "chain",
+        world.sandbox.url(),
+        format!("a sandbox, chain {}: a model of Tempo", world.sandbox.chain_id()),
+    );
     row("API", format!("http://{}", world.upstream.address), "knows nothing of payments".into());
-    row("gateway", format!("http://{}", world.gateway), "before it: asks for payment, remembers every one in SQLite".into());
+    row(
+        "gateway",
+        format!("http://{}", world.gateway),
+        "before it: asks for payment, remembers every one in SQLite".into(),
+    );
     row(
         "agent",
         short(&world.accounts.agent.to_string()),
@@ -38,7 +49,10 @@ pub fn introduction(world: &World, output: Output) -> Result<(), CliError> {
 const TITLE_WIDTH: usize = 29;
 
 fn header() -> String {
-    format!("  {:>2}  {:<TITLE_WIDTH$}  {:<5}  {:>6}  {:<13}  {:>7}", "", "call", "how", "paid", "receipt", "")
+    format!(
+        "  {:>2}  {:<TITLE_WIDTH$}  {:<5}  {:>6}  {:<13}  {:>7}",
+        "", "call", "how", "paid", "receipt", ""
+    )
 }
 
 /// One call.
@@ -61,7 +75,11 @@ pub fn call(number: usize, outcome: &Outcome, output: Output) -> Result<(), CliE
         outcome.step.remark,
     ))?;
     match &outcome.refusal {
-        Some(why) => output.line(paint(style::DIM, format_args!("      {why}"))),
+        // What would allow it is a flag of another command.
+        Some(why) => {
+            let what = why.split(": ").next().unwrap_or(why);
+            output.line(paint(style::DIM, format_args!("      {what}")))
+        }
         None => Ok(()),
     }
 }
@@ -101,7 +119,10 @@ pub fn books(books: &Books, output: Output) -> Result<(), CliError> {
 
 /// The last line.
 pub fn conclusion(books: &Books, outcomes: &[Outcome], took_ms: u64, output: Output) -> Result<(), CliError> {
-    let paid = outcomes.iter().filter(|o| o.payment.as_ref().is_some_and(|p| !p.quote.money.amount().is_zero())).count();
+    let paid = outcomes
+        .iter()
+        .filter(|o| o.payment.as_ref().is_some_and(|p| !p.quote.money.amount().is_zero()))
+        .count();
     let prices = books.agreed.prices;
     output.line("")?;
     output.line(format_args!(

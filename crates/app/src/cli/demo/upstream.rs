@@ -124,7 +124,8 @@ async fn route(State(counts): State<Arc<Counts>>) -> Response {
     counts.called();
     if counts.routes.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
         counts.failures.fetch_add(1, Ordering::Relaxed);
-        return (StatusCode::BAD_GATEWAY, Json(json!({ "error": "the map server is restarting" }))).into_response();
+        return (StatusCode::BAD_GATEWAY, Json(json!({ "error": "the map server is restarting" })))
+            .into_response();
     }
     Json(json!({ "from": "Bristol", "to": "Bath", "km": 18.4, "minutes": 27 })).into_response()
 }

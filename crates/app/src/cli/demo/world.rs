@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 
 use super::books::Accounts;
 use super::upstream::Upstream;
-use crate::clock::SystemClock;
 use crate::cli::network::Reach;
+use crate::clock::SystemClock;
 use crate::config::GatewayConfig;
 use crate::error::CliError;
 use crate::wire::lazy::PayerOptions;
@@ -73,10 +73,14 @@ impl World {
     /// # Errors
     /// When something does not start.
     pub async fn start() -> Result<Self, CliError> {
-        let directory = tempfile::Builder::new().prefix("farthing-demo-").tempdir().map_err(|e| broken("directory", &e))?;
+        let directory = tempfile::Builder::new()
+            .prefix("farthing-demo-")
+            .tempdir()
+            .map_err(|e| broken("directory", &e))?;
         let sandbox = crate::cli::sandbox::start(SandboxConfig::default()).await?;
         let upstream = Upstream::start().await.map_err(|e| broken("API", &e))?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| broken("gateway", &e))?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| broken("gateway", &e))?;
         let gateway = listener.local_addr().map_err(|e| broken("gateway", &e))?;
         let random = || PrivateKey::random(&mut rand::rng());
         let keys = Keys { agent: random(), sponsor: random() };
@@ -90,7 +94,8 @@ impl World {
         fund(&sandbox, accounts.sponsor, SPONSOR_BASE)?;
         write_secrets(directory.path(), &keys).map_err(|e| broken("directory", &e))?;
 
-        let config = configure(directory.path(), gateway, &upstream, &sandbox, &accounts)?;
+        let places = Places { gateway, upstream: upstream.address, chain: &sandbox };
+        let config = configure(directory.path(), &places, &accounts)?;
         let store = Arc::new(SqliteClaims::open(&config.store)?);
         let seller = seller::build(&config, store)?;
         seller::check_chain(&config.tempo).await?;
@@ -101,11 +106,25 @@ impl World {
         let gate = seller.gate.clone();
         let resolving = tokio::spawn(async move { gate.resolver(ResolverOptions::default()).await });
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve(listener, seller.gate, seller.proxy, ServerOptions::default(), async {
-            // Told to, or nobody is left who could tell.
-            let _ = stopped.await;
-        }));
-        Ok(Self { sandbox, upstream, gateway, rpc, accounts, keys, pulling, pushing, directory, stop, serving, resolving })
+        let serving =
+            tokio::spawn(serve(listener, seller.gate, seller.proxy, ServerOptions::default(), async {
+                // Told to, or nobody is left who could tell.
+                let _ = stopped.await;
+            }));
+        Ok(Self {
+            sandbox,
+            upstream,
+            gateway,
+            rpc,
+            accounts,
+            keys,
+            pulling,
+            pushing,
+            directory,
+            stop,
+            serving,
+            resolving,
+        })
     }
 
     /// Stops everything, the gateway first.
@@ -147,18 +166,19 @@ pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     options.open(path)?.write_all(text.as_bytes())
 }
 
-fn configure(
-    directory: &Path,
+/// Where everything listens.
+struct Places<'a> {
     gateway: SocketAddr,
-    upstream: &Upstream,
-    sandbox: &RunningSandbox,
-    accounts: &Accounts,
-) -> Result<GatewayConfig, CliError> {
+    upstream: SocketAddr,
+    chain: &'a RunningSandbox,
+}
+
+fn configure(directory: &Path, places: &Places<'_>, accounts: &Accounts) -> Result<GatewayConfig, CliError> {
     let text = include_str!("../../help/demo-gateway.toml")
-        .replace("{listen}", &gateway.to_string())
-        .replace("{upstream}", &upstream.address.to_string())
-        .replace("{chain_id}", &sandbox.chain_id().to_string())
-        .replace("{rpc_url}", &sandbox.url())
+        .replace("{listen}", &places.gateway.to_string())
+        .replace("{upstream}", &places.upstream.to_string())
+        .replace("{chain_id}", &places.chain.chain_id().to_string())
+        .replace("{rpc_url}", &places.chain.url())
         .replace("{seller}", &accounts.seller.to_string())
         .replace("{partner}", &accounts.partner.to_string());
     Ok(GatewayConfig::parse(&directory.join("gateway.toml"), &text, &|_| None)?)

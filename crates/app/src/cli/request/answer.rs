@@ -11,8 +11,10 @@ use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt;
 
 use super::args::Args;
+use super::file;
+use super::terminal::PlainText;
 use crate::error::{CliError, Exit};
-use crate::output::{Output, paint, short, style};
+use crate::output::{Output, one_line, paint, short, style};
 
 /// The largest body that becomes part of a JSON object, in bytes.
 const MAX_JSON_BODY: usize = 256 << 20;
@@ -31,6 +33,13 @@ pub async fn write(
     } else {
         if let Some(payment) = payment {
             output.note(note(payment));
+            if payment.outcome == PaymentOutcome::Unconfirmed {
+                output.note(format_args!(
+                    "{}: the call was not served; see what became of the payment: farthing payments {}",
+                    paint(style::GOOD, "help"),
+                    payment.id
+                ));
+            }
         }
         if failed && args.fail {
             return Err(http_failure(&response, payment));
@@ -50,11 +59,16 @@ fn http_failure(response: &Response, payment: Option<&Payment>) -> CliError {
         Some(payment) if payment.outcome == PaymentOutcome::Unconfirmed => Exit::NotServed,
         _ => Exit::Http,
     };
-    CliError::new(exit, "http_error", format!("the server answered {status}"))
-        .help("see what it says: leave out -f, or add -v")
+    let error = CliError::new(exit, "http_error", format!("the server answered {status}"));
+    match payment {
+        Some(payment) => error
+            .help(format!("it was paid for; see farthing payments {}", payment.id))
+            .details(json!({ "payment": payment.id.as_str(), "may_have_paid": true })),
+        None => error.help("see what it says: leave out -f, or add -v"),
+    }
 }
 
-/// The body, byte for byte, as it arrives.
+/// The body as it arrives: byte for byte, and as plain text on a terminal.
 async fn stream(
     response: &mut Response,
     payment: Option<&Payment>,
@@ -65,16 +79,25 @@ async fn stream(
     if let Some(path) = &args.out {
         return save(response, payment, path, &head).await;
     }
-    output.bytes(&head)?;
-    let terminal = std::io::stdout().is_terminal();
-    while let Some(chunk) = response.chunk().await.map_err(|error| cut_off(&error, payment))? {
-        if terminal && chunk.contains(&0) {
-            return Err(CliError::usage("binary_on_terminal", "the answer is binary, and would upset the terminal")
-                .help("write it to a file with -o FILE, or into a pipe"));
+    if !std::io::stdout().is_terminal() {
+        output.bytes(&head)?;
+        while let Some(chunk) = response.chunk().await.map_err(|error| cut_off(&error, payment))? {
+            output.bytes(&chunk)?;
         }
-        output.bytes(&chunk)?;
+        return Ok(());
     }
-    Ok(())
+    let mut text = PlainText::default();
+    output.bytes(text.next(&head).as_bytes())?;
+    while let Some(chunk) = response.chunk().await.map_err(|error| cut_off(&error, payment))? {
+        if chunk.contains(&0) {
+            let path = file::instead_of_a_terminal().map_err(|error| unkept(error, payment))?;
+            save(response, payment, &path, &chunk).await?;
+            output.note(format_args!("the answer is binary; it was written to {}", path.display()));
+            return Ok(());
+        }
+        output.bytes(text.next(&chunk).as_bytes())?;
+    }
+    output.bytes(text.end().as_bytes())
 }
 
 async fn save(
@@ -83,7 +106,7 @@ async fn save(
     path: &Path,
     head: &[u8],
 ) -> Result<(), CliError> {
-    let failed = |error: std::io::Error| CliError::file("write", path, &error);
+    let failed = |error: std::io::Error| unkept(CliError::file("write", path, &error), payment);
     let mut file = tokio::fs::File::create(path).await.map_err(failed)?;
     file.write_all(head).await.map_err(failed)?;
     while let Some(chunk) = response.chunk().await.map_err(|error| cut_off(&error, payment))? {
@@ -109,12 +132,25 @@ async fn collect(response: &mut Response, payment: Option<&Payment>) -> Result<V
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| cut_off(&error, payment))? {
         if body.len() + chunk.len() > MAX_JSON_BODY {
-            return Err(CliError::usage("body_too_large", "the answer has more than 256 MiB, too much for --output json")
-                .help("leave --output json out; the body is then written as it arrives"));
+            let error = CliError::usage(
+                "body_too_large",
+                "the answer has more than 256 MiB, too much for --output json",
+            )
+            .help("leave --output json out; the body is then written as it arrives");
+            return Err(unkept(error, payment));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// An answer that could not be kept: when it was paid for, the error says so and names the payment.
+fn unkept(error: CliError, payment: Option<&Payment>) -> CliError {
+    match payment {
+        Some(payment) => CliError { exit: Exit::NotServed, ..error }
+            .help(format!("it was paid for; see farthing payments {}", payment.id)),
+        None => error,
+    }
 }
 
 fn cut_off(error: &reqwest::Error, payment: Option<&Payment>) -> CliError {
@@ -193,7 +229,7 @@ fn note(payment: &Payment) -> String {
     format!(
         "{} {} to {} on {} ({}){}",
         paint(style, word),
-        paint(style::MONEY, &quote.money),
+        paint(style::MONEY, one_line(&quote.money.to_string())),
         short(&quote.recipient),
         super::dry_run::chain(&quote.network),
         quote.mode,

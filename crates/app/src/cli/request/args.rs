@@ -14,7 +14,9 @@ pub const DEFAULT_MAX_SPEND: &str = "0.10";
 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = include_str!("../../help/request.txt"))]
-#[command(after_help = "Pays at most 0.10 a call unless --max-spend says otherwise. More, and examples: --help")]
+#[command(
+    after_help = "Pays at most 0.10 a call unless --max-spend says otherwise. More, and examples: --help"
+)]
 pub struct Args {
     /// What to call; https:// when nothing else is written
     #[arg(value_parser = url)]
@@ -74,6 +76,9 @@ pub struct PayingArgs {
     /// Pay nothing; say what would be paid, to whom, on which chain, and whether it is allowed
     #[arg(long)]
     pub dry_run: bool,
+    /// Present this payment, which was made before and not served, instead of paying
+    #[arg(long, value_name = "ID", conflicts_with_all = ["dry_run", "location", "max_time"])]
+    pub payment: Option<String>,
     /// The wallet that pays; needed when there are several and none is called default
     #[arg(long, value_name = "NAME")]
     pub wallet: Option<String>,
@@ -119,7 +124,9 @@ fn url(text: &str) -> Result<Url, String> {
         return Err("it is not an HTTP URL; write https://HOST/PATH".into());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("it has a user name or password in it; send them with -H 'Authorization: \u{2026}'".into());
+        return Err(
+            "it has a user name or password in it; send them with -H 'Authorization: \u{2026}'".into()
+        );
     }
     Ok(url)
 }
@@ -171,9 +178,18 @@ mod tests {
 
     #[test]
     fn headers_and_times_are_read() {
-        assert!(header("Accept: text/csv").is_ok_and(|(name, value)| name == "accept" && value == "text/csv"));
+        assert!(
+            header("Accept: text/csv").is_ok_and(|(name, value)| name == "accept" && value == "text/csv")
+        );
         assert!(header("Accept").is_err() && header("a b: c").is_err() && header("a: \u{1}").is_err());
-        let cases = [("30", Some(30_000)), ("2.5", Some(2_500)), ("0", None), ("-1", None), ("1e3", None), ("", None)];
+        let cases = [
+            ("30", Some(30_000)),
+            ("2.5", Some(2_500)),
+            ("0", None),
+            ("-1", None),
+            ("1e3", None),
+            ("", None),
+        ];
         for (text, expected_ms) in cases {
             assert_eq!(seconds(text).ok().map(|d| d.as_millis()), expected_ms, "{text}");
         }

@@ -29,7 +29,10 @@ pub fn build(args: &Args) -> Result<reqwest::Request, CliError> {
 fn headers(args: &Args, kind: Option<&'static str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("farthing/", env!("CARGO_PKG_VERSION"))));
-    headers.insert(ACCEPT, HeaderValue::from_static(if args.json.is_some() { "application/json" } else { "*/*" }));
+    headers.insert(
+        ACCEPT,
+        HeaderValue::from_static(if args.json.is_some() { "application/json" } else { "*/*" }),
+    );
     if let Some(kind) = kind {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
@@ -86,7 +89,10 @@ fn bytes(data: &str) -> Result<Vec<u8>, CliError> {
 
 fn read(source: impl Read, path: &Path) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
-    source.take(MAX_BODY + 1).read_to_end(&mut bytes).map_err(|error| CliError::file("read", path, &error))?;
+    source
+        .take(MAX_BODY + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| CliError::file("read", path, &error))?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BODY {
         return Err(CliError::usage("body_too_large", format!("{} has more than 64 MiB", path.display()))
             .help("a body that is paid for is kept in memory and may have at most 64 MiB"));

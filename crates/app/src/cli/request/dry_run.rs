@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::config::network;
 use crate::error::{CliError, Exit};
-use crate::output::{Align, Output, Table, paint, style};
+use crate::output::{Align, Output, Table, one_line, paint, style};
 
 /// Writes what the seller asks for. Ends like the call would: refused where nothing may be paid.
 pub fn write(preview: &Preview, output: Output) -> Result<Exit, CliError> {
@@ -23,17 +23,23 @@ pub fn write(preview: &Preview, output: Output) -> Result<Exit, CliError> {
         return Ok(Exit::Ok);
     }
     if let Some(why) = &preview.unreadable {
-        output.warn(format_args!("one way to pay cannot be read: {why}"));
+        output.warn(format_args!("one way to pay cannot be read: {}", one_line(why)));
     }
     if preview.offers.is_empty() {
         output.line(format_args!("{} asks for a payment of another kind (402).", preview.url))?;
         return Ok(Exit::Ok);
     }
+    let several = if preview.offers.len() > 1 { Several::Yes } else { Several::No };
     for (index, offer) in preview.offers.iter().enumerate() {
-        print_offer(offer, preview.chosen == Some(index), output)?;
+        let mark = if preview.chosen == Some(index) { paint(style::GOOD, "*") } else { " ".to_owned() };
+        print_offer(offer, &mark, several, output)?;
     }
     match &preview.refusal {
-        Some(refusal) => output.line(format_args!("{}: {}", paint(style::BAD, "would be refused"), refusal.why))?,
+        Some(refusal) => output.line(format_args!(
+            "{}: {}",
+            paint(style::BAD, "would be refused"),
+            one_line(&refusal.why)
+        ))?,
         None => output.line(format_args!("{}. Nothing was paid.", paint(style::GOOD, "would be paid")))?,
     }
     Ok(exit(preview))
@@ -43,16 +49,24 @@ fn exit(preview: &Preview) -> Exit {
     if preview.refusal.is_some() { Exit::Refused } else { Exit::Ok }
 }
 
-fn print_offer(offer: &OfferPreview, chosen: bool, output: Output) -> Result<(), CliError> {
-    let mark = if chosen { paint(style::GOOD, "*") } else { " ".to_owned() };
+/// Whether there are several offers: the verdict on the only one is the last line anyway.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Several {
+    Yes,
+    No,
+}
+
+fn print_offer(offer: &OfferPreview, mark: &str, several: Several, output: Output) -> Result<(), CliError> {
     let challenge = &offer.challenge;
     let quote = match &offer.quote {
         Ok(quote) => quote,
         Err(declined) => {
-            return output.line(format_args!("{mark} {} {}: {}", challenge.method, challenge.intent, declined.why));
+            let what = one_line(&format!("{} {}: {}", challenge.method, challenge.intent, declined.why));
+            return output.line(format_args!("{mark} {what}"));
         }
     };
-    output.line(format_args!("{mark} {} by {}", paint(style::MONEY, &quote.money), challenge.method))?;
+    let money = paint(style::MONEY, one_line(&quote.money.to_string()));
+    output.line(format_args!("{mark} {money} by {}", challenge.method))?;
     let mut facts = vec![
         ("to", quote.recipient.clone()),
         ("from", quote.payer.clone()),
@@ -65,9 +79,9 @@ fn print_offer(offer: &OfferPreview, chosen: bool, output: Output) -> Result<(),
         let amount = share.amount.to_decimal(quote.money.asset().scale());
         facts.push(("share", format!("{amount} to {}", share.recipient)));
     }
-    facts.extend(challenge.description.clone().map(|text| ("for", printable(&text))));
-    facts.extend(challenge.expires.clone().map(|text| ("until", printable(&text))));
-    if let Err(refusal) = &offer.verdict {
+    facts.extend(challenge.description.clone().map(|text| ("for", text.chars().take(200).collect())));
+    facts.extend(challenge.expires.clone().map(|text| ("until", text.chars().take(200).collect())));
+    if let (Err(refusal), Several::Yes) = (&offer.verdict, several) {
         facts.push(("policy", refusal.why.clone()));
     }
     let mut table = Table::default();
@@ -75,11 +89,6 @@ fn print_offer(offer: &OfferPreview, chosen: bool, output: Output) -> Result<(),
         table.row([(name.to_owned(), style::DIM, Align::Left), (fact, Style::new(), Align::Left)]);
     }
     table.lines().into_iter().try_for_each(|line| output.line(line))
-}
-
-/// A seller's words without what would move a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 fn as_json(preview: &Preview) -> Value {
@@ -130,7 +139,11 @@ fn offer_json(offer: &OfferPreview) -> Value {
 
 /// Who else receives a part, for programs.
 pub fn shares(quote: &Quote) -> Value {
-    quote.shares.iter().map(|share| json!({ "recipient": share.recipient, "amount_base": share.amount })).collect()
+    quote
+        .shares
+        .iter()
+        .map(|share| json!({ "recipient": share.recipient, "amount_base": share.amount }))
+        .collect()
 }
 
 /// Who pays the fee, for programs.
@@ -153,5 +166,5 @@ const fn fee_words(bearer: FeeBearer) -> &'static str {
 /// A CAIP-2 network for people.
 pub fn chain(network: &str) -> String {
     let id = network.strip_prefix("eip155:").and_then(|id| id.parse().ok());
-    id.map_or_else(|| network.to_owned(), network::name)
+    id.map_or_else(|| one_line(network), network::name)
 }

@@ -1,35 +1,56 @@
 //! `farthing request`: curl, with a purse.
 
+use std::time::Duration;
+
+use farthing_client::journal::{PaymentRecord, PaymentState};
 use farthing_client::{Agent, AgentError, Payment, PaymentMiddleware};
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::Clock;
 use reqwest::{Request, Response};
+use url::Url;
 
 use crate::clock::SystemClock;
 use crate::error::{CliError, Exit};
 use crate::output::{Notes, Output};
 use crate::wire::buyer;
 use args::Args;
+use file::OutFile;
 use trace::Trace;
 
+mod again;
 mod answer;
 pub mod args;
 mod content;
 mod dry_run;
+mod file;
+mod terminal;
 mod trace;
 
 pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let output = if args.silent { Output { notes: Notes::Hide, ..output } } else { output };
     super::log::start_at(output, "error");
     let request = content::build(&args)?;
-    let agent = buyer::agent(&args).await?;
-    let began = SystemClock.now();
-    let call = call(&agent, request, &args, output);
+    // Found out before anything is paid.
+    let file = args.out.as_deref().map(OutFile::prepare).transpose()?;
+    let result = match &args.paying.payment {
+        Some(id) => again::run(id, request, &args, output).await,
+        None => pay(request, &args, output).await,
+    };
+    if let (Err(_), Some(file)) = (&result, file) {
+        file.discard();
+    }
+    result
+}
+
+async fn pay(request: Request, args: &Args, output: Output) -> Result<Exit, CliError> {
+    let agent = buyer::agent(args).await?;
+    let attempt = Attempt { began: SystemClock.now(), url: request.url().clone() };
+    let call = call(&agent, request, args, output);
     match args.max_time {
         None => call.await,
         Some(time) => match tokio::time::timeout(time, call).await {
             Ok(result) => result,
-            Err(_) => Err(timed_out(&agent, began, time)),
+            Err(_) => Err(attempt.timed_out(&agent, time)),
         },
     }
 }
@@ -40,7 +61,12 @@ async fn call(agent: &Agent, request: Request, args: &Args, output: Output) -> R
         let preview = output.progress(format!("asking {host}"), agent.preview(request)).await?;
         return dry_run::write(&preview, output);
     }
-    let response = output.progress(format!("calling {host}"), send(agent, request, args, output)).await?;
+    // A spinner would write over a question, and over a trace.
+    let response = if args.verbose || args.paying.password.asks() {
+        send(agent, request, args, output).await?
+    } else {
+        output.progress(format!("calling {host}"), send(agent, request, args, output)).await?
+    };
     let payment = response.extensions().get::<Payment>().cloned();
     answer::write(response, payment.as_ref(), args, output).await
 }
@@ -61,17 +87,31 @@ async fn send(agent: &Agent, request: Request, args: &Args, output: Output) -> R
     })
 }
 
-/// Whether money may have moved is in the journal: every step is there before it is taken.
-fn timed_out(agent: &Agent, began: UnixMs, time: std::time::Duration) -> CliError {
-    let message = format!("no answer within {time:?}");
-    let open = agent.journal().payments().ok().and_then(|payments| {
-        payments.into_iter().rev().find(|payment| payment.began >= began && !payment.state.is_final())
-    });
-    match open {
-        Some(payment) => CliError::new(Exit::Unknown, "timed_out", format!("{message}; a payment had begun"))
-            .help(format!("do not pay again; see what became of it: farthing payments {}", payment.id))
-            .details(serde_json::json!({ "payment": payment.id.as_str(), "may_have_paid": true })),
-        None => CliError::network("timed_out", format!("{message}; nothing was paid"))
-            .help("allow more with --max-time, or check the address"),
+/// A call that may be cut short.
+struct Attempt {
+    began: UnixMs,
+    url: Url,
+}
+
+impl Attempt {
+    /// Whether money may have moved is in the journal: every step is there before it is taken.
+    fn timed_out(&self, agent: &Agent, time: Duration) -> CliError {
+        let payments = agent.journal().payments().unwrap_or_default();
+        let ours = |payment: &&PaymentRecord| {
+            payment.began >= self.began
+                && payment.state != PaymentState::NotPaid
+                && Url::parse(&payment.target.url).is_ok_and(|url| url.origin() == self.url.origin())
+        };
+        let Some(payment) = payments.iter().rev().find(ours) else {
+            return CliError::network("timed_out", format!("no answer within {time:?}; nothing was paid"))
+                .help("allow more with --max-time, or check the address");
+        };
+        let (exit, what) = match payment.state {
+            PaymentState::Served => (Exit::NotServed, "the call was paid, and its answer had begun"),
+            _ => (Exit::Unknown, "a payment had begun; do not pay again"),
+        };
+        CliError::new(exit, "timed_out", format!("no whole answer within {time:?}; {what}"))
+            .help(format!("see what became of it: farthing payments {}", payment.id))
+            .details(serde_json::json!({ "payment": payment.id.as_str(), "may_have_paid": true }))
     }
 }

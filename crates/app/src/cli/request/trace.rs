@@ -2,11 +2,13 @@
 //! money is left out (C19).
 
 use async_trait::async_trait;
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, SET_COOKIE};
+use http::header::{
+    AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, SET_COOKIE,
+};
 use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next, Result};
 
-use crate::output::{Output, paint, style};
+use crate::output::{Output, one_line, paint, style};
 
 /// Writes each exchange down.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +26,8 @@ impl Middleware for Trace {
         next: Next<'_>,
     ) -> Result<Response> {
         let url = request.url();
-        let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let path =
+            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
         self.say(style::TITLE, '>', &format!("{} {path}", request.method()));
         self.say(style::DIM, '>', &format!("host: {}", url.authority()));
         self.headers('>', request.headers());
@@ -49,7 +52,7 @@ impl Trace {
     }
 
     fn say(self, how: anstyle::Style, direction: char, text: &str) {
-        self.output.note(format_args!("{direction} {}", paint(how, text)));
+        self.output.note(format_args!("{direction} {}", paint(how, one_line(text))));
     }
 }
 
@@ -59,12 +62,16 @@ fn shown(name: &HeaderName, value: &HeaderValue) -> String {
         || [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, SET_COOKIE].contains(name)
         || name == "payment-authorization";
     if !secret {
-        return String::from_utf8_lossy(value.as_bytes()).into_owned();
+        return one_line(&String::from_utf8_lossy(value.as_bytes()));
     }
     let bytes = value.as_bytes();
     match bytes.split(|byte| *byte == b' ').next() {
         Some(scheme) if *name == AUTHORIZATION && scheme.len() < bytes.len() => {
-            format!("{} [{} bytes not shown]", String::from_utf8_lossy(scheme), bytes.len() - scheme.len() - 1)
+            format!(
+                "{} [{} bytes not shown]",
+                String::from_utf8_lossy(scheme),
+                bytes.len() - scheme.len() - 1
+            )
         }
         _ => format!("[{} bytes not shown]", bytes.len()),
     }
@@ -72,9 +79,24 @@ fn shown(name: &HeaderName, value: &HeaderValue) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use http::header::{ACCEPT, AUTHORIZATION, COOKIE, HeaderName, HeaderValue};
 
     use super::shown;
+
+    #[test]
+    fn a_sellers_header_cannot_command_the_terminal() {
+        let cases: [(&[u8], &str); 3] = [
+            (b"a\tb", "a b"),
+            // HTTP lets these two through: raw C1, which is not UTF-8, and C1 and bidi that are.
+            (b"a\x9b31m", "a\u{fffd}31m"),
+            ("a\u{9b}b\u{202e}c".as_bytes(), "a\u{fffd}b\u{fffd}c"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(shown(&ACCEPT, &HeaderValue::from_bytes(value).unwrap()), expected);
+        }
+    }
 
     #[test]
     fn what_authorises_is_never_shown() {

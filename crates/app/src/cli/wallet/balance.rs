@@ -32,7 +32,9 @@ pub async fn run(
     let reaches = network.all().await?;
     let asking = reaches.into_iter().map(|reach| ask(reach, holder.address, token));
     let answers = output.progress("asking the chains", futures_util::future::join_all(asking)).await;
-    if asked_one && let Some(Answer { held: Err(error), .. }) = answers.iter().find(|answer| answer.held.is_err()) {
+    if asked_one
+        && let Some(Answer { held: Err(error), .. }) = answers.iter().find(|answer| answer.held.is_err())
+    {
         return Err(error.clone());
     }
     if answers.iter().all(|answer| answer.held.is_err()) {
@@ -53,10 +55,15 @@ async fn ask(mut reach: Reach, account: Address, token: Option<&str>) -> Answer 
     Answer { reach, held }
 }
 
-async fn held(reach: &Reach, account: Address, token: Option<&str>) -> Result<Vec<(Address, Money)>, CliError> {
+async fn held(
+    reach: &Reach,
+    account: Address,
+    token: Option<&str>,
+) -> Result<Vec<(Address, Money)>, CliError> {
     let tokens = match token {
         Some(text) => {
-            let found = token::find(text, reach.chain_id).map_err(|message| CliError::usage("token", message))?;
+            let found =
+                token::find(text, reach.chain_id).map_err(|message| CliError::usage("token", message))?;
             vec![found.address]
         }
         None => token::dollars(reach.chain_id),
@@ -67,8 +74,9 @@ async fn held(reach: &Reach, account: Address, token: Option<&str>) -> Result<Ve
         match wallet.balance(address, account).await {
             Ok(amount) => held.push((address, Money::new(amount, wallet.asset(address)))),
             // A token that this chain does not have is no reason to hide the others.
-            Err(farthing_rails::tempo::WalletError::Rpc(farthing_rails::tempo::RpcError::Rejected { .. }))
-                if token.is_none() => {}
+            Err(farthing_rails::tempo::WalletError::Rpc(farthing_rails::tempo::RpcError::Rejected {
+                ..
+            })) if token.is_none() => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -79,13 +87,18 @@ fn print(answer: &Answer, output: Output) -> Result<(), CliError> {
     let held = match &answer.held {
         Ok(held) => held,
         Err(error) => {
-            output.note(format_args!("{}: {}", answer.reach.name(), paint(style::DIM, format_args!("not reached: {error}"))));
+            output.note(format_args!(
+                "{}: {}",
+                answer.reach.name(),
+                paint(style::DIM, format_args!("not reached: {error}"))
+            ));
             return Ok(());
         }
     };
     output.line(paint(style::TITLE, answer.reach.name()))?;
     let mut table = Table::default();
-    for (address, money) in held.iter().filter(|(_, money)| money.amount() > Amount::ZERO || held.len() == 1) {
+    for (address, money) in held.iter().filter(|(_, money)| money.amount() > Amount::ZERO || held.len() == 1)
+    {
         let asset = money.asset();
         table.row([
             (money.amount().to_decimal(asset.scale()), style::MONEY, Align::Right),

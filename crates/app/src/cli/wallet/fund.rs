@@ -38,10 +38,11 @@ async fn faucet(reach: &Reach, holder: &Holder) -> Result<Vec<B256>, CliError> {
     reach.rpc.expect_chain(reach.chain_id).await?;
     reach.rpc.request("tempo_fundAddress", json!([holder.address])).await.map_err(|error| match error {
         RpcError::MethodMissing { .. } => {
-            CliError::usage("no_faucet", format!("{} gives no play money through this port", reach.name())).help(format!(
-                "send some to {} yourself; on the testnet ({}) the public port has a faucet",
-                holder.address, MODERATO.chain_id
-            ))
+            CliError::usage("no_faucet", format!("{} gives no play money through this port", reach.name()))
+                .help(format!(
+                    "send some to {} yourself; on the testnet ({}) the public port has a faucet",
+                    holder.address, MODERATO.chain_id
+                ))
         }
         error => error.into(),
     })
@@ -54,8 +55,12 @@ async fn arrive(reach: &Reach, hashes: &[B256]) -> Result<(), CliError> {
         while wallet.receipt(*hash).await?.is_none() {
             looks += 1;
             if looks == LOOKS {
-                return Err(CliError::new(Exit::Unknown, "faucet_slow", format!("the faucet's transaction {hash} is not in a block yet"))
-                    .help("look later: farthing wallet balance"));
+                return Err(CliError::new(
+                    Exit::Unknown,
+                    "faucet_slow",
+                    format!("the faucet's transaction {hash} is not in a block yet"),
+                )
+                .help("look later: farthing wallet balance"));
             }
             tokio::time::sleep(APART).await;
         }

@@ -17,7 +17,12 @@ use crate::error::CliError;
 use crate::output::{Align, Output, Table, paint, style};
 use crate::wire::wallets;
 
-pub fn create(keystore: &Keystore, name: &str, password: &PasswordArgs, output: Output) -> Result<(), CliError> {
+pub fn create(
+    keystore: &Keystore,
+    name: &str,
+    password: &PasswordArgs,
+    output: Output,
+) -> Result<(), CliError> {
     let name = KeyName::new(name)?;
     refuse_existing(keystore, &name)?;
     let password = password.fresh(name.as_str())?;
@@ -55,7 +60,9 @@ fn read_key(file: Option<&Path>, name: &KeyName) -> Result<Zeroizing<String>, Cl
         Some(path) if path != Path::new("-") => {
             read_secret(path).map_err(|error| CliError::file("read the key file", path, &error))
         }
-        None if std::io::stdin().is_terminal() => password::prompt(&format!("Private key of {name} (not shown): ")),
+        None if std::io::stdin().is_terminal() => {
+            password::prompt(&format!("Private key of {name} (not shown): "))
+        }
         _ => {
             let mut key = Zeroizing::new(String::new());
             let read = std::io::stdin().take(4096).read_to_string(&mut key);
@@ -89,7 +96,10 @@ pub fn list(keystore: &Keystore, output: Output) -> Result<(), CliError> {
                     "name": key.name.as_str(), "address": address(info),
                     "created": info.created.map(|at| at.to_string()),
                 }),
-                Err(error) => json!({ "name": key.name.as_str(), "error": { "code": error.code(), "message": error.to_string() } }),
+                Err(error) => {
+                    let error = CliError::from(error.clone());
+                    json!({ "name": key.name.as_str(), "error": { "code": error.code, "message": error.message } })
+                }
             })
             .collect();
         return output.json(&json!({ "directory": keystore.directory(), "wallets": wallets }));
@@ -102,7 +112,7 @@ pub fn list(keystore: &Keystore, output: Output) -> Result<(), CliError> {
     for key in &listed {
         let (text, style) = match &key.info {
             Ok(info) => (address(info).unwrap_or_else(|| "address not in the file".into()), Style::new()),
-            Err(error) => (error.to_string(), style::BAD),
+            Err(error) => (CliError::from(error.clone()).message, style::BAD),
         };
         table.row([(key.name.to_string(), style::TITLE, Align::Left), (text, style, Align::Left)]);
     }
@@ -169,7 +179,8 @@ pub fn export(keystore: &Keystore, name: Option<&str>, how: &Export, output: Out
     let password = how.password.existing(info.name.as_str())?;
     let key = keystore.export(&info.name, &password)?.reveal();
     if output.is_json() {
-        return output.json(&json!({ "name": info.name.as_str(), "address": address(&info), "private_key": *key }));
+        return output
+            .json(&json!({ "name": info.name.as_str(), "address": address(&info), "private_key": *key }));
     }
     output.line(&*key)
 }

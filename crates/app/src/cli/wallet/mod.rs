@@ -139,16 +139,25 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         Command::New { name, password } => keys::create(&keystore, &name, &password, output),
         Command::Import(args) => keys::import(&keystore, &args, output),
         Command::List => keys::list(&keystore, output),
-        Command::Address { name, password } => keys::show_address(&keystore, name.as_deref(), &password, output),
+        Command::Address { name, password } => {
+            keys::show_address(&keystore, name.as_deref(), &password, output)
+        }
         Command::Balance { name, network, token } => {
             let holder = holder(&keystore, name.as_deref())?;
             balance::run(holder, &network, token.as_deref(), output).await
         }
-        Command::Fund { name, network } => fund::run(holder(&keystore, name.as_deref())?, &network, output).await,
+        Command::Fund { name, network } => {
+            fund::run(holder(&keystore, name.as_deref())?, &network, output).await
+        }
         Command::Send(args) => send::run(keystore, args, output).await,
         Command::Export { name, encrypted, yes, password } => {
             let what = if encrypted { keys::Exported::Encrypted } else { keys::Exported::Plain };
-            keys::export(&keystore, name.as_deref(), &keys::Export { what, consent: yes.into(), password }, output)
+            keys::export(
+                &keystore,
+                name.as_deref(),
+                &keys::Export { what, consent: yes.into(), password },
+                output,
+            )
         }
         Command::Remove { name, yes } => keys::remove(&keystore, &name, yes.into(), output),
     }?;
@@ -173,8 +182,11 @@ fn holder(keystore: &Keystore, named: Option<&str>) -> Result<Holder, CliError> 
 
 fn address_of(info: &KeyInfo) -> Result<Address, CliError> {
     let address = info.address.ok_or_else(|| {
-        CliError::usage("key_without_address", format!("the file of wallet {} does not tell its address", info.name))
-            .help(format!("farthing wallet address {} unlocks it and shows the address", info.name))
+        CliError::usage(
+            "key_without_address",
+            format!("the file of wallet {} does not tell its address", info.name),
+        )
+        .help(format!("farthing wallet address {} unlocks it and shows the address", info.name))
     })?;
     Ok(Address::from(address.bytes()))
 }

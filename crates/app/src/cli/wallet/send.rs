@@ -21,18 +21,22 @@ pub async fn run(keystore: Keystore, args: SendArgs, output: Output) -> Result<(
     let info = wallets::pick(&keystore, args.from.as_deref())?;
     let reach = args.network.one().await?;
     let token = match &args.token {
-        Some(text) => token::find(text, reach.chain_id).map_err(|message| CliError::usage("token", message))?.address,
-        None => token::dollars(reach.chain_id)
-            .first()
-            .copied()
-            .ok_or_else(|| CliError::usage("token", "no token is known on this chain").help("name it with --token"))?,
+        Some(text) => {
+            token::find(text, reach.chain_id).map_err(|message| CliError::usage("token", message))?.address
+        }
+        None => token::dollars(reach.chain_id).first().copied().ok_or_else(|| {
+            CliError::usage("token", "no token is known on this chain").help("name it with --token")
+        })?,
     };
     let wallet = Wallet::new(reach.chain_id, reach.rpc.clone());
     let money = Money::new(args.amount, wallet.asset(token));
     let scale = output.progress("asking about the token", wallet.decimals(token)).await?;
     if scale != money.asset().scale() {
-        return Err(CliError::usage("token_scale", format!("{token} has {scale} decimals, and 6 are assumed"))
-            .help("it is not one of Tempo's stablecoins; nothing was sent"));
+        return Err(CliError::usage(
+            "token_scale",
+            format!("{token} has {scale} decimals, and 6 are assumed"),
+        )
+        .help("it is not one of Tempo's stablecoins; nothing was sent"));
     }
     let name = &info.name;
     confirm(&format!("Send {money} from {name} to {} on {}?", args.to, reach.name()), args.yes.into())?;

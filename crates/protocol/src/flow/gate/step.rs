@@ -3,7 +3,7 @@
 use crate::digest::Sha256Digest;
 use crate::ports::{
     AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimStep, NewClaim, SettleError, Settled,
-    SettlementPlan, StoreError, Verified, VerifyError,
+    SettlementPlan, StoreError, Timing, Verified, VerifyError,
 };
 use crate::{EncodedJson, Problem, Receipt, UnixMs};
 
@@ -16,6 +16,8 @@ pub struct Offer<'a> {
     pub intent: &'a str,
     /// The encoded request.
     pub request: &'a EncodedJson,
+    /// [`crate::ports::Verifier::late_ms`] of its rail.
+    pub late_ms: u64,
 }
 
 /// What the route asks for.
@@ -58,6 +60,8 @@ pub enum Action {
         offer: usize,
         /// When the challenge expires.
         expires: UnixMs,
+        /// Whether it has.
+        timing: Timing,
     },
     /// Claim in the store; answer with [`Event::Claimed`].
     Claim(Box<NewClaim>),
@@ -120,11 +124,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The step to record when the upstream has answered (or failed to): a 2xx is a delivery, anything else leaves a credit.
+    /// The step to record when the upstream has answered (or failed to). A 2xx is a delivery, and so is a redirect: where it
+    /// leads is what was bought. Anything else leaves a credit.
     #[must_use]
     pub fn step(&self, status: Option<u16>) -> ClaimStep {
         match status {
-            Some(200..=299) => ClaimStep::Delivered,
+            Some(200..=399) => ClaimStep::Delivered,
             _ => ClaimStep::Undelivered,
         }
     }

@@ -8,7 +8,7 @@ use crate::dialect::mpp::{Issue, OfferTerms, PreparedOffer};
 use crate::digest::Sha256Digest;
 use crate::ports::{
     AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, Delivery, NewClaim,
-    SettleError, Settled, SettlementPlan, StoreError, Verified, VerifyError,
+    SettleError, Settled, SettlementPlan, StoreError, Timing, Verified, VerifyError,
 };
 use crate::{
     Binder, Challenge, CredentialBuf, CredentialHeader, EncodedJson, Intent, MethodId, PaymentProof, Problem,
@@ -18,6 +18,7 @@ use crate::{
 const NOW: UnixMs = UnixMs::from_ms(1_000_000);
 const EXPIRES: UnixMs = UnixMs::from_ms(1_300_000);
 const LEASE: u64 = 60_000;
+const LATE: u64 = 10_000;
 const BODY: &[u8] = b"the body";
 
 fn binder() -> Binder {
@@ -66,8 +67,8 @@ fn flow<T>(issued: Issued, test: impl FnOnce(&mut GateFlow<'_>, ClaimId) -> T) -
     let credential = buffer.view().unwrap();
     let (stripe, tempo) = (request("10"), request("10"));
     let offers = [
-        Offer { method: "stripe", intent: "charge", request: &stripe },
-        Offer { method: "tempo", intent: "charge", request: &tempo },
+        Offer { method: "stripe", intent: "charge", request: &stripe, late_ms: 0 },
+        Offer { method: "tempo", intent: "charge", request: &tempo, late_ms: LATE },
     ];
     let terms = Terms { realm: "shop.example", scope: "GET /a", offers: &offers, lease_ms: LEASE };
     let id = ClaimId(credential.challenge.id.clone().into_owned());
@@ -131,7 +132,10 @@ fn word(action: &Action) -> String {
         }
         Action::ReadBody => "read body".into(),
         Action::Recall { offer, .. } => format!("recall {offer}"),
-        Action::Verify { offer, expires } => format!("verify {offer} until {}", expires.as_ms()),
+        Action::Verify { offer, expires, timing } => {
+            let late = if *timing == Timing::Late { " late" } else { "" };
+            format!("verify {offer} until {}{late}", expires.as_ms())
+        }
         Action::Claim(new) => {
             format!("claim {}", new.keys.iter().map(|k| k.0.as_str()).collect::<Vec<_>>().join("+"))
         }
@@ -141,7 +145,7 @@ fn word(action: &Action) -> String {
                 format!("record settled until {}", lease_until.as_ms())
             }
             ClaimStep::Settled { delivery: Delivery::Later, .. } => "record settled".into(),
-            ClaimStep::Failed { why } => format!("record failed {why}"),
+            ClaimStep::Failed { why, reservation } => format!("record failed {why} {reservation:?}"),
             ClaimStep::BeginDelivery { lease_until } => format!("record begin until {}", lease_until.as_ms()),
             ClaimStep::Delivered => "record delivered".into(),
             ClaimStep::Undelivered => "record undelivered".into(),
@@ -297,13 +301,20 @@ fn superseded_terms_serve_what_was_paid() {
 /// C2: refused at the instant that it expires, and served before; a credit needs no fresh challenge.
 #[test]
 fn expiry_is_an_instant() {
-    for (now, expected) in [
-        (1_299_999, "verify 1 until 1300000"),
-        (1_300_000, "402 challenge_expired"),
-        (u64::MAX, "402 challenge_expired"),
+    let strict = Issued { method: "stripe", ..ISSUED };
+    for (issued, now, expected) in [
+        (strict, 1_299_999, "verify 0 until 1300000"),
+        (strict, 1_300_000, "402 challenge_expired"),
+        (strict, u64::MAX, "402 challenge_expired"),
+        // A rail that knows when money moved is asked whether it was in time.
+        (ISSUED, 1_299_999, "verify 1 until 1300000"),
+        (ISSUED, 1_300_000, "verify 1 until 1300000 late"),
+        (ISSUED, 1_309_999, "verify 1 until 1300000 late"),
+        (ISSUED, 1_310_000, "402 challenge_expired"),
+        (ISSUED, u64::MAX, "402 challenge_expired"),
     ] {
-        let words = drive_at(ISSUED, UnixMs::from_ms(now), |_| vec![recalled(Ok(None))]);
-        assert_eq!(words.last().unwrap(), expected, "{now}");
+        let words = drive_at(issued, UnixMs::from_ms(now), |_| vec![recalled(Ok(None))]);
+        assert_eq!(words.last().unwrap(), expected, "{} at {now}", issued.method);
     }
     let words =
         drive_at(ISSUED, EXPIRES, |id| vec![recalled(Ok(Some(claim(id, ClaimState::Credit(settled())))))]);
@@ -358,6 +369,7 @@ fn claiming_is_answered() {
 #[test]
 fn settling_is_answered_and_recorded() {
     let rejected = || Err(SettleError::Rejected(problem(ProblemKind::VerificationFailed)));
+    let reverted = Err(SettleError::Reverted(problem(ProblemKind::VerificationFailed)));
     let unknown = AdvanceError::Unknown { id: ClaimId("a".into()) };
     let wrong = AdvanceError::WrongState { state: "credit" };
     let cases = [
@@ -365,9 +377,10 @@ fn settling_is_answered_and_recorded() {
         (Ok(settled()), Err(wrong.clone()), vec!["record settled until 1060000", IN_PROGRESS]),
         (Ok(settled()), Err(unknown), vec!["record settled until 1060000", NO_STORE]),
         (Ok(settled()), Err(broken().into()), vec!["record settled until 1060000", NO_STORE]),
-        (rejected(), Ok(()), vec!["record failed rail_says_no", "402 rail_says_no"]),
-        (rejected(), Err(wrong), vec!["record failed rail_says_no", NO_STORE]),
-        (rejected(), Err(broken().into()), vec!["record failed rail_says_no", NO_STORE]),
+        (rejected(), Ok(()), vec!["record failed rail_says_no Released", "402 rail_says_no"]),
+        (reverted, Ok(()), vec!["record failed rail_says_no Spent", "402 rail_says_no"]),
+        (rejected(), Err(wrong), vec!["record failed rail_says_no Released", NO_STORE]),
+        (rejected(), Err(broken().into()), vec!["record failed rail_says_no Released", NO_STORE]),
         (
             Err(SettleError::Unknown { detail: "rpc".into() }),
             Ok(()),
@@ -388,7 +401,7 @@ fn settling_is_answered_and_recorded() {
     }
 }
 
-/// C14: only a 2xx is a delivery.
+/// A 2xx is a delivery, and so is a redirect: what it leads to has been given away.
 #[test]
 fn deliveries_are_judged_by_status() {
     let outcome = flow(ISSUED, |flow, id| {
@@ -404,7 +417,9 @@ fn deliveries_are_judged_by_status() {
         (Some(200), ClaimStep::Delivered),
         (Some(299), ClaimStep::Delivered),
         (Some(199), ClaimStep::Undelivered),
-        (Some(302), ClaimStep::Undelivered),
+        (Some(302), ClaimStep::Delivered),
+        (Some(399), ClaimStep::Delivered),
+        (Some(400), ClaimStep::Undelivered),
         (Some(404), ClaimStep::Undelivered),
         (Some(500), ClaimStep::Undelivered),
         (None, ClaimStep::Undelivered),

@@ -117,7 +117,10 @@ async fn the_cap_and_the_expiry_hold_whatever_a_policy_said() {
         ("rpc_unavailable", cap(5, &asset), NOW),
     ];
     for (expected, cap, now) in cases {
-        let error = payer(PayMode::PreferPull).pay(&challenge, PayContext { cap, now }).await.unwrap_err();
+        let error = payer(PayMode::PreferPull)
+            .pay(&challenge, PayContext { cap, now, witness: None })
+            .await
+            .unwrap_err();
         assert_eq!(error.code(), expected, "{error}");
     }
 }

@@ -59,7 +59,9 @@ async fn an_answer_says_whether_something_may_have_happened() {
         assert_eq!(rpc.receipt(B256::ZERO).await.unwrap_err().code(), expected, "{answer}");
     }
     let rpc = TempoRpc::new("http://127.0.0.1:1").unwrap();
-    assert_eq!(rpc.chain_id().await.unwrap_err().code(), "rpc_unavailable", "nobody listens");
+    let error = rpc.chain_id().await.unwrap_err();
+    assert_eq!(error.code(), "rpc_unavailable", "nobody listens");
+    assert!(error.never_sent());
 }
 
 #[tokio::test]
@@ -99,6 +101,24 @@ fn an_address_shows_no_key_and_a_message_no_transaction() {
     assert_eq!(shorten(&"a ".repeat(1000)).chars().count(), 200);
     let hash = format!("unknown {}", B256::ZERO);
     assert_eq!(shorten(&hash), hash);
+}
+
+#[tokio::test]
+async fn a_connection_that_fails_says_why_and_keeps_the_address_to_itself() {
+    let rpc = TempoRpc::new("http://user:secret@127.0.0.1:1/v1?key=secret").unwrap();
+    let text = rpc.chain_id().await.unwrap_err().to_string();
+    assert!(text.contains("Connection refused"), "{text}");
+    assert!(!text.contains("secret") && !text.contains("user"), "{text}");
+}
+
+#[tokio::test]
+async fn only_a_connection_that_was_not_made_proves_that_nothing_was_sent() {
+    let limited = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"slow down"}}"#;
+    for answer in [http("200 OK", limited), http("408 Request Timeout", ""), http("403 Forbidden", "no")] {
+        let rpc = TempoRpc::new(&serve(answer.clone()).await).unwrap();
+        let error = rpc.chain_id().await.unwrap_err();
+        assert!(!error.never_sent(), "{answer}: {error}");
+    }
 }
 
 #[test]

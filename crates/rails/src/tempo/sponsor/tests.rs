@@ -3,18 +3,21 @@
 use std::num::NonZeroU64;
 
 use alloy_eips::eip2930::{AccessList, AccessListItem};
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use farthing_money::Amount;
 use farthing_protocol::UnixMs;
-use tempo_primitives::TempoTransaction;
-use tempo_primitives::transaction::Call;
+use p256::ecdsa::signature::hazmat::PrehashSigner;
+use tempo_primitives::transaction::{
+    Call, FEE_PAYER_SIGNATURE_MARKER, PrimitiveSignature, tt_signature::P256SignatureWithPreHash,
+};
+use tempo_primitives::{TempoSignature, TempoTransaction};
 
 use super::{SponsorPolicy, Sponsorship, fee_bound};
 use crate::tempo::memo::{self, Named};
 use crate::tempo::offline::{self, Against, FeePayer};
 use crate::tempo::request::{ChargeRequest, Fee};
 use crate::tempo::transaction::SignedCharge;
-use crate::tempo::{MODERATO, PrivateKey, did, tokens, transfers};
+use crate::tempo::{MODERATO, PrivateKey, did, tokens, transaction, transfers};
 
 const NOW: u64 = 1_900_000_000;
 const NAMED: Named<'static> = Named { realm: "api.example.com", challenge_id: "challenge-123" };
@@ -141,4 +144,25 @@ fn what_settling_can_cost_counts_against_a_daily_budget() {
     assert_eq!(reservation.budget, "tempo:42431:sponsor");
     assert_eq!((reservation.amount, reservation.limit), (Amount::from_base(4_920), Amount::from_base(500)));
     assert_eq!(reservation.window_ms, 86_400_000);
+}
+
+#[test]
+fn only_signatures_whose_cost_a_simulation_knows_are_sponsored() {
+    let key = p256::ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();
+    let tx = TempoTransaction { fee_payer_signature: Some(FEE_PAYER_SIGNATURE_MARKER), ..tx() };
+    let signed: p256::ecdsa::Signature = key.sign_prehash(tx.signature_hash().as_slice()).unwrap();
+    let signed = signed.normalize_s().unwrap_or(signed);
+    let point = key.verifying_key().to_encoded_point(false);
+    let signature = P256SignatureWithPreHash {
+        r: B256::from_slice(&signed.r().to_bytes()),
+        s: B256::from_slice(&signed.s().to_bytes()),
+        pub_key_x: B256::from_slice(point.x().unwrap()),
+        pub_key_y: B256::from_slice(point.y().unwrap()),
+        pre_hash: false,
+    };
+    let signature = TempoSignature::Primitive(PrimitiveSignature::P256(signature));
+    let sender = signature.recover_signer(&tx.signature_hash()).unwrap();
+    let complete = tx.into_signed(signature);
+    let envelope = transaction::encode_envelope(&complete, sender);
+    assert_eq!(cosign(&envelope).unwrap_err().code(), "sponsor_signature_kind");
 }

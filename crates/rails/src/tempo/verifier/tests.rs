@@ -3,7 +3,7 @@
 
 use alloy_primitives::Address;
 use farthing_money::{Amount, Asset, AssetKind, Money};
-use farthing_protocol::ports::{PayContext, Payer, Price, Verifier, VerifyError, VerifyRequest};
+use farthing_protocol::ports::{PayContext, Payer, Price, Timing, Verifier, VerifyError, VerifyRequest};
 use farthing_protocol::{Challenge, CredentialBuf, CredentialHeader, Intent, MethodId, PaymentProof, UnixMs};
 use serde_json::{Value, json};
 
@@ -63,7 +63,8 @@ async fn verify(
     let buf = CredentialBuf::decode(&challenge.answer(&proof).unwrap()).unwrap();
     let credential = buf.view().unwrap();
     let (expires, now) = (UnixMs::from_ms((NOW + 300) * 1000), UnixMs::from_ms(NOW * 1000));
-    match seller.verify(VerifyRequest { credential: &credential, expires, now }).await {
+    match seller.verify(VerifyRequest { credential: &credential, expires, now, timing: Timing::InTime }).await
+    {
         Ok(_) => "ok",
         Err(VerifyError::Rejected(problem)) => problem.code,
         Err(VerifyError::Unavailable { .. }) => "unavailable",
@@ -182,7 +183,7 @@ async fn a_proof_needs_its_account_and_no_node() {
     let seller = terms().build().unwrap();
     let challenge = challenge(&seller, 0);
     let buyer = TempoPayer::builder(key()).chain(CHAIN, nowhere()).build();
-    let context = PayContext { cap: price(0).money, now: UnixMs::from_ms(NOW * 1000) };
+    let context = PayContext { cap: price(0).money, now: UnixMs::from_ms(NOW * 1000), witness: None };
     let made = buyer.pay(&challenge, context).await.unwrap();
     let payload: Value = serde_json::from_str(made.payload.get()).unwrap();
     let name = |chain_id, address| did::format(did::Account { chain_id, address });
