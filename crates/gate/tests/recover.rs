@@ -12,7 +12,9 @@ use farthing_protocol::ports::{
     ClaimId, ClaimKey, ClaimStep, ClaimStore, Delivery, NewClaim, OfferError, Price, ReservationFate,
     Resolution, SettleError, Settled, SettlementPlan, Verified, Verifier, VerifyError, VerifyRequest,
 };
-use farthing_protocol::{Binder, Credential, EncodedJson, Intent, MethodId, Problem, ProblemKind, Secret, UnixMs};
+use farthing_protocol::{
+    Binder, Credential, EncodedJson, Intent, MethodId, Problem, ProblemKind, Secret, UnixMs,
+};
 use farthing_store::MemoryClaims;
 
 const NOW: UnixMs = UnixMs::from_ms(1_800_000_000_000);
@@ -80,9 +82,7 @@ impl Verifier for PlannedRail {
             "panic" => panic!("the plan says so"),
             "hang" => std::future::pending().await,
             "pending" => Ok(Resolution::Pending),
-            "failed" => {
-                Ok(Resolution::Failed { why: "no".into(), reservation: ReservationFate::Spent })
-            }
+            "failed" => Ok(Resolution::Failed { why: "no".into(), reservation: ReservationFate::Spent }),
             _ => {
                 let extra = serde_json::Map::new();
                 Ok(Resolution::Settled(Settled { reference: id.to_owned(), at, external_id: None, extra }))
@@ -201,12 +201,8 @@ async fn recovery_is_bounded_and_goes_on_behind() {
     shop.claim("hang", 40, 0).await;
     shop.claim("good", 2, 950).await;
     let lease_until = NOW.plus_ms(60_000);
-    let settled = Settled {
-        reference: "r".into(),
-        at: NOW,
-        external_id: None,
-        extra: serde_json::Map::new(),
-    };
+    let settled =
+        Settled { reference: "r".into(), at: NOW, external_id: None, extra: serde_json::Map::new() };
     let step = ClaimStep::Settled { settled, delivery: Delivery::Begin { lease_until } };
     shop.store.advance(&ClaimId("good-1".into()), step, NOW).await.unwrap();
     let recovered = shop.gate.recover_within(50).await.unwrap();
@@ -245,10 +241,7 @@ async fn final_claims_outlive_late_payments() {
     shop.reaches("failed-0", "failed").await;
     shop.claim_expired("good", 1, 0, 20_000).await;
     shop.reaches("good-0", "credit").await;
-    let delivered = [
-        ClaimStep::BeginDelivery { lease_until: NOW.plus_ms(60_000) },
-        ClaimStep::Delivered,
-    ];
+    let delivered = [ClaimStep::BeginDelivery { lease_until: NOW.plus_ms(60_000) }, ClaimStep::Delivered];
     for step in delivered {
         shop.store.advance(&ClaimId("good-0".into()), step, NOW).await.unwrap();
     }

@@ -17,10 +17,12 @@
 pub mod ledger;
 mod limits;
 mod memory;
+mod owned_file;
 mod sqlite;
 pub mod testkit;
 mod transition;
 
 pub use limits::Limits;
 pub use memory::MemoryClaims;
-pub use sqlite::{OpenError, SqliteClaims};
+pub use owned_file::OpenError;
+pub use sqlite::SqliteClaims;

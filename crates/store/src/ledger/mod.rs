@@ -20,6 +20,8 @@ use farthing_money::Asset;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::owned_file::Lock;
+
 mod audit;
 mod batch;
 mod open;
@@ -33,7 +35,6 @@ mod writer;
 mod tests;
 
 pub use open::LedgerOpenError;
-use open::Lock;
 use recover::Tuning;
 use sql::Sql;
 use view::SharedView;

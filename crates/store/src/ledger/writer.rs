@@ -14,11 +14,11 @@ use farthing_ledger::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::open::Lock;
 use super::recover::{Books, Tuning, recover};
 use super::sql::{self, Sql};
 use super::view::{SharedView, View};
 use super::{batch, open};
+use crate::owned_file::Lock;
 
 /// The most requests, and about the most steps, of one transaction.
 const MAX_REQUESTS: usize = 4_096;

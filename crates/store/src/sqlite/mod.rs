@@ -14,6 +14,7 @@ use farthing_protocol::ports::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::limits::{check_new, check_step};
+use crate::owned_file::{Lock, OpenError};
 
 mod budget;
 mod open;
@@ -25,8 +26,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use open::Lock;
-pub use open::OpenError;
 use writer::{Command, Reply, Worker};
 
 /// The longest queue: past it, callers wait for a place.

@@ -9,9 +9,9 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::budget::Budgets;
-use super::open::Lock;
 use super::row::SqlError;
 use super::steps;
+use crate::owned_file::Lock;
 
 /// The most commands of one transaction.
 const MAX_BATCH: usize = 1024;
