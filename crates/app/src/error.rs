@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn the_json_form_has_code_message_and_help() {
         let error = CliError::usage("bad", "it is bad").help("make it good");
-        assert_eq!(
-            error.to_json().to_string(),
-            r#"{"error":{"code":"bad","help":"make it good","message":"it is bad"},"exit_code":2}"#
-        );
+        let expected = json!({
+            "error": { "code": "bad", "message": "it is bad", "help": "make it good" }, "exit_code": 2,
+        });
+        assert_eq!(error.to_json(), expected);
     }
 }

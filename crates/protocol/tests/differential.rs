@@ -131,7 +131,7 @@ impl Random {
     fn text(&mut self) -> String {
         const SPECIAL: [char; 24] = [
             '"', '\\', ',', '=', ' ', '\t', '/', '|', 'u', '\u{a0}', 'é', 'ÿ', 'Ā', '—', '€', '\u{2028}',
-            '\u{ffff}', '😀', '𝒳', '&', '<', ';', '\u{85}', 'ß',
+            '\u{ffff}', '😀', '𝒳', '&', '<', ';', '\u{a1}', 'ß',
         ];
         let length = 1 + self.below(24);
         (0..length)
@@ -276,6 +276,22 @@ fn challenges_credentials_and_receipts_agree() {
         let read = Challenge::parse_all([bytes.as_slice()]).remove(0).unwrap();
         assert_eq!(read, Challenge::parse(&header).unwrap());
     }
+}
+
+/// A decision: mppx carries C1 controls in a header, where a terminal would obey them; we neither write nor read them. In
+/// JSON, where they are data, both agree.
+#[test]
+fn c1_controls_are_for_json_only() {
+    let Some(mut oracle) = Oracle::start() else { return };
+    let challenge = json!({
+        "id": "a\u{9b}", "realm": "b", "method": "tempo", "intent": "charge", "request": { "a": "1" },
+    });
+    let theirs = oracle.must("challenge.format", &challenge);
+    assert_eq!(ours("challenge.format", &challenge)["error"]["type"], "format_error");
+    assert_eq!(ours("challenge.parse", &theirs)["error"]["type"], "parse_error");
+    let value = json!("\u{85}\u{9b}");
+    let text = oracle.must("json.canonicalize", &json!({ "value": value }))["text"].clone();
+    assert_eq!(farthing_protocol::encoding::canonical_json(&value).unwrap(), text);
 }
 
 #[test]
