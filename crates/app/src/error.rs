@@ -165,6 +165,8 @@ pub fn plain_io(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::{CliError, Exit};
 
     #[test]
