@@ -92,6 +92,27 @@ fn embeddable_crates_stay_lean() {
     }
 }
 
+/// What `cargo deny check licenses bans` would say, for machines without it: `deny.toml` stays the one list.
+#[test]
+fn licences_and_bans_hold() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let deny = std::fs::read_to_string(root.join("deny.toml")).unwrap();
+    let quoted = |from: &str| -> BTreeSet<String> {
+        let list = deny.split_once(from).unwrap().1.split_once("\n]").unwrap().0;
+        list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let (allowed, banned) = (quoted("\nallow = ["), quoted("\ndeny = ["));
+    assert!(allowed.contains("MIT") && banned.contains("openssl"), "deny.toml is read as it is written");
+    for package in metadata().packages {
+        let name = package.name.as_str();
+        assert!(!banned.contains(name), "{name} is banned by deny.toml");
+        let licence = package.license.clone().unwrap_or_default().replace('/', " OR ");
+        let term = |term: &str| allowed.contains(term.trim_matches([' ', '(', ')']));
+        let holds = licence.split(" OR ").any(|all| all.split(" AND ").all(term));
+        assert!(holds, "{name} has the licence `{licence}`, which deny.toml does not allow");
+    }
+}
+
 #[test]
 fn lock_files_name_no_download_address() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -3,7 +3,7 @@
 //! Every cell of the table is one paid call: mppx, pympp or the `mpp` crate pays our gateway, or `farthing request` pays a
 //! server made with one of them; pull, push, proof, sponsored, splits; on a real Tempo chain (`anvil --network tempo`) and on
 //! our sandbox. A cell passes when the call is served, the receipt names a settled payment, and the recipients' balances on
-//! the chain have grown by what was asked. Cells that an SDK cannot do are listed with the reason, and must stay that way.
+//! the chain have grown by what was asked. Cells that an SDK cannot do are not tried; the table gives the reason.
 //!
 //! The run writes `target/interop.md`; `cargo xtask interop-page` copies it into `docs/`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
