@@ -126,8 +126,17 @@ fn fuzz(_: &Tools) -> bool {
             "-verbosity=0",
             "-print_final_stats=1",
         ]);
-        let ok = command.stdin(Stdio::null()).status().is_ok_and(|status| status.success());
-        println!("fuzz {name}: {}", if ok { "ok" } else { "FAILED" });
+        let output = command.stdin(Stdio::null()).output();
+        let ok = output.as_ref().is_ok_and(|output| output.status.success());
+        if ok {
+            println!("fuzz {name}: ok");
+        } else {
+            println!("fuzz {name}: FAILED");
+            eprintln!(
+                "{}",
+                output.map_or_else(|error| error.to_string(), |o| String::from_utf8_lossy(&o.stderr).into())
+            );
+        }
         all_ok &= ok;
     }
     all_ok
