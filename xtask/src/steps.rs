@@ -79,7 +79,7 @@ fn cargo(tools: &Tools, args: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-fn documentation(tools: &Tools) -> bool {
+fn documentation(_: &Tools) -> bool {
     let mut command = Command::new("cargo");
     command.current_dir(root()).args([
         "doc",
@@ -90,7 +90,6 @@ fn documentation(tools: &Tools) -> bool {
         "farthing-peer",
     ]);
     command.env("RUSTDOCFLAGS", "-D warnings").stdin(Stdio::null());
-    let _ = tools;
     command.status().is_ok_and(|status| status.success())
 }
 

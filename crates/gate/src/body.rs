@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use base64_simd::STANDARD;
 use bytes::Bytes;
+use farthing_protocol::digest::Sha256Hasher;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
-use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Any error of a body.
@@ -125,13 +124,13 @@ impl BodyReader {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let mut hasher = Sha256::new();
+        let mut hasher = Sha256Hasher::default();
         self.each(body, |data| {
             hasher.update(data);
             Ok(())
         })
         .await?;
-        Ok(format!("sha-256={}", STANDARD.encode_to_string(hasher.finalize())))
+        Ok(hasher.finish().to_header_value())
     }
 
     /// Hands each part of a body over, within the limits.
