@@ -4,6 +4,7 @@
 //! reports to `target/`. What cannot run on this machine is skipped loudly, by name, and listed again at the end.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
+mod bench;
 mod steps;
 mod tools;
 
@@ -13,6 +14,7 @@ const USAGE: &str = "\
 cargo xtask test            install what the tests need, then run everything
 cargo xtask test --only S   run only the steps whose name contains S
 cargo xtask tools           only install what the tests need
+cargo xtask bench [ARGS]    measure the gateway against its peers; --quick, --only PART, --help for more
 cargo xtask interop-page    write docs/interop.md from the last test run
 ";
 
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
             tools::Tools::install();
             ExitCode::SUCCESS
         }
+        ["bench", args @ ..] => bench::run(args),
         ["interop-page"] => steps::interop_page(),
         _ => {
             eprint!("{USAGE}");

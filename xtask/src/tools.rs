@@ -20,9 +20,17 @@ impl Tools {
     /// Finds or installs everything.
     pub(crate) fn install() -> Self {
         let mut tools = Self::default();
-        tools.debian();
+        tools.debian(&[("node", "nodejs"), ("npm", "npm"), ("python3", "python3-venv"), ("c++", "g++")]);
         tools.npm();
         tools.pypi();
+        tools
+    }
+
+    /// Finds or installs what the benchmark compares with.
+    pub(crate) fn for_bench() -> Self {
+        let mut tools = Self::default();
+        tools.debian(&[("nginx", "nginx"), ("taskset", "util-linux"), ("node", "nodejs"), ("npm", "npm")]);
+        tools.npm();
         tools
     }
 
@@ -36,8 +44,8 @@ impl Tools {
         pairs.into_iter().filter_map(|(name, path)| path.as_deref().map(|path| (name, path))).collect()
     }
 
-    fn debian(&mut self) {
-        let wanted = [("node", "nodejs"), ("npm", "npm"), ("python3", "python3-venv"), ("c++", "g++")];
+    /// Programs, and the packages that have them.
+    fn debian(&mut self, wanted: &[(&str, &str)]) {
         let packages: Vec<&str> =
             wanted.iter().filter(|(bin, _)| !on_path(bin)).map(|(_, package)| *package).collect();
         if packages.is_empty() {
@@ -101,13 +109,12 @@ pub(crate) fn root() -> PathBuf {
 }
 
 fn on_path(program: &str) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    // nginx knows the short form alone.
+    ["--version", "-v"].iter().any(|ask| {
+        let mut command = Command::new(program);
+        command.arg(ask).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    })
 }
 
 fn ran(command: &mut Command) -> bool {

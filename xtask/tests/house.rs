@@ -31,7 +31,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "farthing-store",
         ],
     ),
+    (
+        "farthing-bench",
+        &["farthing-gate", "farthing-money", "farthing-protocol", "farthing-rails", "farthing-store"],
+    ),
     ("farthing-peer", &[]),
+    ("farthing-torture", &["farthing-money", "farthing-protocol", "farthing-rails"]),
     ("xtask", &[]),
 ];
 

@@ -28,10 +28,12 @@ pub enum Exit {
     Unknown,
     /// The server answered with an error, and `--fail` was given.
     Http,
+    /// A program that was run ended with this code.
+    Program(u8),
 }
 
 impl Exit {
-    /// Every one, in the order of the help text.
+    /// Every one of Farthing's own, in the order of the help text.
     pub const ALL: [Self; 9] = [
         Self::Ok,
         Self::Unexpected,
@@ -56,6 +58,7 @@ impl Exit {
             Self::NotServed => 6,
             Self::Unknown => 7,
             Self::Http => 22,
+            Self::Program(code) => code,
         }
     }
 
@@ -71,6 +74,7 @@ impl Exit {
             Self::NotServed => "a payment was sent and the seller did not serve the call",
             Self::Unknown => "a payment was sent and its outcome is not known; do not pay again",
             Self::Http => "the server answered 400 or more and --fail was given",
+            Self::Program(_) => "what the program that was run ended with",
         }
     }
 }

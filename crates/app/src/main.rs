@@ -9,7 +9,9 @@ mod cli;
 mod clock;
 mod config;
 mod error;
+mod observe;
 mod output;
+mod proxy;
 mod wire;
 
 #[allow(clippy::disallowed_methods, reason = "the command line is read here and nowhere else")]

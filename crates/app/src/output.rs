@@ -26,6 +26,33 @@ pub enum Format {
     Json,
 }
 
+/// When output has colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    // Plain comments, as above. Automatically: on a terminal that has colours, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// From now on, for everything that is written.
+    pub fn apply(self) {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+/// Whether what is written to standard error has colours.
+pub fn stderr_has_colors() -> bool {
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}
+
 /// Styles by meaning. Rendered by `anstream`, which drops them where there is no terminal.
 pub mod style {
     use super::{AnsiColor, Style};
@@ -115,8 +142,18 @@ impl Output {
         }
     }
 
-    /// A warning, on standard error.
+    /// A note for programs, on standard error: one JSON object in a line.
+    pub fn note_json(self, value: &serde_json::Value) {
+        if self.notes == Notes::Show {
+            say(escape_json(&value.to_string()));
+        }
+    }
+
+    /// A warning, on standard error; for programs it is an object too.
     pub fn warn(self, text: impl std::fmt::Display) {
+        if self.is_json() {
+            return self.note_json(&serde_json::json!({ "warning": text.to_string() }));
+        }
         self.note(format_args!("{}: {text}", paint(style::WARN, "warning")));
     }
 
@@ -148,9 +185,11 @@ impl Output {
         done
     }
 
-    /// A spinner on standard error; an invisible one where there is no terminal or no wish for notes.
+    /// A spinner on standard error; an invisible one where there is no terminal, no colour or no wish for notes.
     pub fn spinner(self, message: impl Into<String>) -> ProgressBar {
-        if self.is_json() || self.notes == Notes::Hide || !std::io::stderr().is_terminal() {
+        // A terminal without colours is one that a spinner would fill with lines.
+        let is_seen = std::io::stderr().is_terminal() && stderr_has_colors();
+        if self.is_json() || self.notes == Notes::Hide || !is_seen {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::new_spinner();

@@ -5,13 +5,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use farthing_protocol::flow::payer::PayerFlow;
 use farthing_protocol::ports::{Clock, Payer};
 use reqwest::{Client, ClientBuilder, Request, Response};
 
+use crate::consent::HostConsent;
 use crate::driver::{self, Core, Exchange, SendError};
 use crate::in_flight::Books;
+use crate::journal::JournalError;
+use crate::resolve::{self, Resolution};
 use crate::{
-    AgentError, MemoryBook, MemoryJournal, Paid, PaymentJournal, Policy, Preview, SpendBook, preview,
+    AgentError, MemoryBook, MemoryJournal, Paid, PaymentId, PaymentJournal, Policy, Preview, SpendBook,
+    preview,
 };
 
 /// Whether redirects are followed, before anything is paid. After that none ever is.
@@ -34,6 +39,17 @@ pub struct Preference {
     pub method: Option<String>,
     /// A CAIP-2 network: `eip155:4217`.
     pub network: Option<String>,
+}
+
+/// Whether the agent adds an `Idempotency-Key` of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdempotencyKeys {
+    /// The payment's id, in the paid request only: with it an answer that was lost may be asked for again, with the same
+    /// credential. A seller that heeds the key answers as it did; one that does not still serves a credential only once.
+    #[default]
+    Add,
+    /// Never: a paid POST whose answer is lost is not sent again.
+    Leave,
 }
 
 /// Why an agent cannot be built.
@@ -82,6 +98,9 @@ impl Agent {
                 redirects: Redirects::default(),
                 advertise: true,
                 answer_timeout: Duration::from_secs(300),
+                max_wait: Duration::from_millis(PayerFlow::MAX_WAIT_MS),
+                keys: IdempotencyKeys::Add,
+                consent: None,
             },
             spend: None,
             journal: None,
@@ -106,6 +125,33 @@ impl Agent {
     /// [`AgentError`].
     pub async fn preview(&self, request: Request) -> Result<Preview, AgentError> {
         preview::preview(&self.core, &mut Direct(&self.client), request).await
+    }
+
+    /// Learns what became of an open payment, from its rail, and closes it where that is certain. Nothing is paid.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn resolve(&self, payment: &PaymentId) -> Result<Resolution, JournalError> {
+        resolve::resolve(&self.core.books, &self.core.payers, payment).await
+    }
+
+    /// Gives back to the budget what was held by processes that died before they sent anything, and says how many payments
+    /// that were. It happens by itself when a limit is reached.
+    pub async fn sweep(&self) -> usize {
+        let books = Arc::clone(&self.core.books);
+        driver::off_thread(move || resolve::sweep(&books)).await
+    }
+
+    /// Whether a person may be asked about a host.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.core.consent.is_some()
+    }
+
+    /// What this agent may pay.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.core.policy
     }
 
     /// The journal of this agent's payments.
@@ -187,6 +233,25 @@ impl AgentBuilder {
     /// harm is sent again with the same credential, and any other ends as [`AgentError::AnswerLost`].
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
         self.core.answer_timeout = timeout;
+        self
+    }
+
+    /// How long all waits before the credential is sent again may take together; a minute by default. A seller that says
+    /// (`Retry-After`) to come back later than that is not waited for: the payment stays open, and can be presented later.
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.core.max_wait = wait;
+        self
+    }
+
+    /// Whether a paid request that is not idempotent and has no `Idempotency-Key` is given one.
+    pub fn idempotency_keys(mut self, keys: IdempotencyKeys) -> Self {
+        self.core.keys = keys;
+        self
+    }
+
+    /// Who is asked about a host that the policy does not know. Nobody, by default: it is refused.
+    pub fn consent(mut self, consent: Arc<dyn HostConsent>) -> Self {
+        self.core.consent = Some(consent);
         self
     }
 

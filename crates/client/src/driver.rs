@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_protocol::flow::payer::{
-    Action, Answer, Event, Finish, FlowError, PaidCall, PayerFlow, Refusal,
+    Action, Answer, Event, Finish, FlowError, Kept, PaidCall, PayerFlow, Refusal, Repeat,
 };
 use farthing_protocol::ports::{PayContext, PayError, Payer, Quote};
 use farthing_protocol::{Challenge, CredentialHeader, PaymentProof};
@@ -15,11 +15,13 @@ use http::header::{HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Request, Response};
 
 use crate::body::{self, SellersWords};
-use crate::in_flight::{BeginError, Books, InFlight, Intention};
+use crate::consent::{HostAnswer, HostConsent, HostQuestion};
+use crate::in_flight::{BeginError, Books, InFlight, Intention, KeyOfOurs};
 use crate::journal::Target;
-use crate::offer::{self, Payable, Verdict};
-use crate::outgoing::Outgoing;
-use crate::{AgentError, Paid, Payment, PaymentId, PaymentOutcome, Policy, Preference, Redirects};
+use crate::offer::{self, Known, Payable, Verdict};
+use crate::outgoing::{IDEMPOTENCY_KEY, Outgoing};
+use crate::{AgentError, IdempotencyKeys, Paid, Payment, PaymentId, PaymentOutcome, Policy, Preference};
+use crate::{Redirects, again};
 
 const PAYMENT_RECEIPT: HeaderName = HeaderName::from_static("payment-receipt");
 
@@ -33,6 +35,12 @@ pub(crate) struct Core {
     /// Whether `Accept-Payment` is sent.
     pub(crate) advertise: bool,
     pub(crate) answer_timeout: Duration,
+    /// How long all waits before a credential is sent again may take together.
+    pub(crate) max_wait: Duration,
+    /// Whether requests that are not idempotent get a key.
+    pub(crate) keys: IdempotencyKeys,
+    /// Who is asked about hosts that the policy does not know.
+    pub(crate) consent: Option<Arc<dyn HostConsent>>,
 }
 
 impl fmt::Debug for Core {
@@ -86,7 +94,12 @@ pub(crate) async fn execute<E: Exchange>(
     request: Request,
 ) -> Result<Paid<Response>, AgentError> {
     let request = Outgoing::new(request)?;
-    let mut flow = PayerFlow::new(request.repeat());
+    let repeat = match (core.keys, request.repeat()) {
+        (IdempotencyKeys::Add, Repeat::Harmful) => Repeat::WhenLost,
+        (_, repeat) => repeat,
+    };
+    let max_wait_ms = u64::try_from(core.max_wait.as_millis()).unwrap_or(u64::MAX);
+    let mut flow = PayerFlow::new(repeat).with_max_wait_ms(max_wait_ms);
     let mut call = Call { core, exchange, request, plan: None, flight: None, begun: None, last: None };
     let mut action = flow.start();
     loop {
@@ -94,12 +107,15 @@ pub(crate) async fn execute<E: Exchange>(
             Action::Send { credential: None, .. } => call.probe(&mut flow).await,
             Action::Send { credential: Some((header, value)), after_ms } => {
                 tokio::time::sleep(Duration::from_millis(after_ms)).await;
-                call.present(&mut flow, header, value.expose()).await
+                call.present(&mut flow, header, value.expose()).await?
             }
-            Action::Choose(challenges) => {
-                let chosen = call.choose(challenges).await?;
-                flow.handle(Event::Chosen(Box::new(chosen)))
-            }
+            Action::Choose(challenges) => match call.earlier().await? {
+                Some(kept) => flow.handle(Event::Kept(Box::new(kept))),
+                None => {
+                    let chosen = call.choose(challenges).await?;
+                    flow.handle(Event::Chosen(Box::new(chosen)))
+                }
+            },
             Action::Pay(challenge) => {
                 let result = call.pay(challenge).await;
                 flow.handle(Event::Paid(result))
@@ -142,7 +158,7 @@ fn accept_payment(core: &Core, request: &Outgoing) -> Option<HeaderValue> {
     }
     let preferred = core.preference.method.as_deref();
     let mut ranges: Vec<String> = Vec::new();
-    for payer in &core.payers {
+    for payer in core.payers.iter().filter(|payer| core.policy.may_pay_by(payer.method().as_str())) {
         let is_preferred = preferred.is_none_or(|method| method == payer.method().as_str());
         for range in payer.accepts() {
             let range = if is_preferred { range } else { format!("{range};q=0.5") };
@@ -162,7 +178,7 @@ async fn send<E: Exchange>(core: &Core, exchange: &mut E, request: Request) -> R
 }
 
 /// Does what may block on files elsewhere; what is moved in comes back.
-async fn off_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn off_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(act).await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
@@ -195,19 +211,30 @@ impl<E: Exchange> Call<'_, E> {
     }
 
     /// Sends the request with the credential, to the origin that asked for it.
-    async fn present(&mut self, flow: &mut PayerFlow, header: CredentialHeader, value: &str) -> Action {
+    ///
+    /// # Errors
+    /// When it could not be written down beforehand, and so was not sent.
+    async fn present(
+        &mut self,
+        flow: &mut PayerFlow,
+        header: CredentialHeader,
+        value: &str,
+    ) -> Result<Action, AgentError> {
         let mut request = self.request.next();
         let Ok(mut secret) = HeaderValue::from_str(value) else {
             // A credential is base64url; anything else is not ours to send.
-            return flow.handle(Event::Unsent { why: "the credential is not a header value".to_owned() });
+            return Ok(flow.handle(Event::Unsent { why: "the credential is not a header value".to_owned() }));
         };
         secret.set_sensitive(true);
         request.headers_mut().insert(header.name(), secret);
-        self.update(InFlight::sending).await;
+        self.add_key(&mut request);
+        if let Some(Err(why)) = self.update(InFlight::sending).await {
+            return Err(self.not_sent(why));
+        }
         let response = match send(self.core, self.exchange, request).await {
             Ok(response) => response,
             Err(error) => {
-                return flow.handle(Event::Unsent { why: body::clean(&error.why, value) });
+                return Ok(flow.handle(Event::Unsent { why: body::clean(&error.why, value) }));
             }
         };
         let (response, words) = if matches!(response.status().as_u16(), 402 | 403 | 409 | 503) {
@@ -215,7 +242,39 @@ impl<E: Exchange> Call<'_, E> {
         } else {
             (response, None)
         };
-        self.answered(flow, response, words.as_ref())
+        Ok(self.answered(flow, response, words.as_ref()))
+    }
+
+    /// Gives the paid request the payment's key, where the caller gave it none.
+    fn add_key(&self, request: &mut Request) {
+        let key =
+            self.flight.as_ref().and_then(InFlight::key).and_then(|key| HeaderValue::from_str(key).ok());
+        if let Some(key) = key {
+            request.headers_mut().entry(IDEMPOTENCY_KEY).or_insert(key);
+        }
+    }
+
+    fn not_sent(&mut self, why: String) -> AgentError {
+        self.exchange.note_payment(None);
+        match self.begun.clone() {
+            Some(payment) => {
+                let error = Box::new(PayError::Failed { code: "payment_unrecorded", why });
+                AgentError::NotPaid { error, payment }
+            }
+            None => AgentError::Unrecorded { why },
+        }
+    }
+
+    /// An earlier payment for this same request that is still open: it is presented, and nothing is paid.
+    async fn earlier(&mut self) -> Result<Option<Kept>, AgentError> {
+        if self.exchange.already_paid().is_some() || !self.request.can_be_sent_again() {
+            return Ok(None);
+        }
+        let Some((flight, kept)) = again::find(self.core, &self.request).await? else { return Ok(None) };
+        self.exchange.note_payment(Some(flight.id()));
+        self.begun = Some(flight.id().clone());
+        self.flight = Some(flight);
+        Ok(Some(kept))
     }
 
     fn answered(&mut self, flow: &mut PayerFlow, response: Response, words: Option<&SellersWords>) -> Action {
@@ -253,7 +312,15 @@ impl<E: Exchange> Call<'_, E> {
                     .to_owned(),
             }));
         }
-        let offers = offer::judge_all(self.core, &self.request, challenges);
+        let mut offers = offer::judge_all(self.core, &self.request, &challenges, Known::ByPolicy);
+        if let Some(question) = offer::question(self.core, &self.request, &challenges, &offers) {
+            match self.ask(question).await {
+                Ok(()) => {
+                    offers = offer::judge_all(self.core, &self.request, &challenges, Known::ByConsent);
+                }
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
         let mut limits = Vec::new();
         for index in offer::ranked(&offers, &self.core.preference) {
             let Verdict::Payable(payable) = &offers[index].verdict else { continue };
@@ -273,19 +340,42 @@ impl<E: Exchange> Call<'_, E> {
         Ok(Err(offer::refuse_all(&offers, limits)))
     }
 
+    /// Asks a person about a host that the policy does not know.
+    async fn ask(&self, question: HostQuestion) -> Result<(), Refusal> {
+        let Some(consent) = &self.core.consent else { return Err(question.refusal) };
+        match consent.ask(&question).await {
+            HostAnswer::Once => Ok(()),
+            HostAnswer::Always => {
+                self.core.policy.approve(self.request.site());
+                Ok(())
+            }
+            HostAnswer::No => Err(Refusal {
+                code: "host_refused",
+                why: format!("the host {} was asked about, and the answer was no", question.host),
+            }),
+            HostAnswer::NobodyToAsk => Err(question.refusal),
+        }
+    }
+
     async fn begin(&self, challenge: &Challenge, payable: &Payable) -> Result<InFlight, BeginError> {
+        let adds_key = self.core.keys == IdempotencyKeys::Add && self.request.wants_key();
         let intention = Intention {
             target: Target {
                 method: self.request.method().to_string(),
                 url: self.request.resource(),
                 realm: challenge.realm.clone(),
                 challenge_id: challenge.id.clone(),
+                expires: challenge.expires.clone(),
+                request: self.request.name(),
+                idempotency_key: self.request.key(),
             },
+            key: if adds_key { KeyOfOurs::PaymentId } else { KeyOfOurs::None },
+            method: challenge.method.to_string(),
             quote: payable.quote.clone(),
             draws: payable.draws.clone(),
         };
         let books = Arc::clone(&self.core.books);
-        off_thread(move || InFlight::begin(books, intention)).await
+        off_thread(move || InFlight::begin(books, &intention)).await
     }
 
     /// Asks the rail in a task of its own, so that a payment once started is finished and recorded whoever still waits.
@@ -319,16 +409,18 @@ impl<E: Exchange> Call<'_, E> {
     }
 
     /// Takes a step of the payment in flight, if there is one.
-    async fn update(&mut self, step: impl FnOnce(&mut InFlight) + Send + 'static) {
-        if let Some(mut flight) = self.flight.take() {
-            self.flight = Some(
-                off_thread(move || {
-                    step(&mut flight);
-                    flight
-                })
-                .await,
-            );
-        }
+    async fn update<T: Send + 'static>(
+        &mut self,
+        step: impl FnOnce(&mut InFlight) -> T + Send + 'static,
+    ) -> Option<T> {
+        let mut flight = self.flight.take()?;
+        let (flight, told) = off_thread(move || {
+            let told = step(&mut flight);
+            (flight, told)
+        })
+        .await;
+        self.flight = Some(flight);
+        Some(told)
     }
 
     async fn finish(mut self, finish: Finish) -> Result<Paid<Response>, AgentError> {

@@ -10,19 +10,29 @@ use rand::rngs::OsRng;
 /// The lock that guards a file, held until dropped: a file beside it, so that the guarded one can be replaced.
 #[derive(Debug)]
 pub(crate) struct Guarded {
-    _lock: File,
+    lock: File,
 }
 
 impl Guarded {
     /// Waits for every other holder.
     pub(crate) fn exclusive(path: &Path) -> io::Result<Self> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".lock");
         make_directory(parent(path))?;
-        let lock = private().create(true).append(true).open(path.with_file_name(name))?;
+        let lock = private().create(true).append(true).open(lock_path(path))?;
         lock.lock()?;
-        Ok(Self { _lock: lock })
+        Ok(Self { lock })
     }
+
+    /// The lock's own file, to append to.
+    pub(crate) const fn file(&mut self) -> &mut File {
+        &mut self.lock
+    }
+}
+
+/// Where the lock of a guarded file is.
+pub(crate) fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lock");
+    path.with_file_name(name)
 }
 
 /// The file's bytes; `None` when there is no such file.

@@ -8,16 +8,25 @@ use farthing_protocol::flow::payer::Refusal;
 use farthing_protocol::ports::{Clock, PayError, Quote};
 use farthing_protocol::{Challenge, PaymentProof, Receipt};
 
-use crate::journal::{Agreed, JournalEntry, PaymentJournal, Step, StoredCredential, Target};
+use crate::journal::{
+    Agreed, JournalEntry, PaymentJournal, PaymentRecord, PaymentState, Step, StoredCredential, Target,
+};
 use crate::spend::{Draw, SpendBook};
 use crate::witness::FlightWitness;
-use crate::{AgentError, PaymentId, SpendError};
+use crate::{AgentError, PaymentId, SpendError, resolve};
 
 /// Where payments are counted and recorded.
 pub(crate) struct Books {
     pub(crate) spend: Arc<dyn SpendBook>,
     pub(crate) journal: Arc<dyn PaymentJournal>,
     pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Books {
+    pub(crate) fn write(&self, payment: &PaymentId, step: Step) -> Result<(), String> {
+        let entry = JournalEntry { payment: payment.clone(), at_ms: self.clock.now().as_ms(), step };
+        self.journal.record(&entry).map_err(|error| error.to_string())
+    }
 }
 
 impl fmt::Debug for Books {
@@ -38,6 +47,10 @@ pub(crate) enum BeginError {
 /// How far a payment has come, as far as money goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// Nothing is held and nothing recorded.
+    Unbegun,
+    /// Money is held; the journal knows nothing of it.
+    Unrecorded,
     /// Money is held; no rail was asked.
     Held,
     /// A rail is paying.
@@ -68,6 +81,10 @@ pub(crate) struct InFlight {
     worth: Worth,
     stage: Stage,
     credential: Option<StoredCredential>,
+    /// The rail has said that the money moved.
+    moved: bool,
+    /// The `Idempotency-Key` that the paid request is sent with, unless the caller gave it one.
+    key: Option<String>,
 }
 
 impl fmt::Debug for InFlight {
@@ -77,39 +94,96 @@ impl fmt::Debug for InFlight {
 }
 
 /// What a payment is begun with.
+#[derive(Clone)]
 pub(crate) struct Intention {
     pub(crate) target: Target,
+    pub(crate) key: KeyOfOurs,
+    pub(crate) method: String,
     pub(crate) quote: Quote,
     pub(crate) draws: Vec<Draw>,
 }
 
+/// Whether the client gives the paid request an `Idempotency-Key` of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyOfOurs {
+    /// The payment's id, which is a UUID that no other payment has.
+    PaymentId,
+    /// None: the request has one, needs none, or the caller wants none.
+    None,
+}
+
 impl InFlight {
     /// Holds the money and records the intention, before any rail is asked.
-    pub(crate) fn begin(books: Arc<Books>, intention: Intention) -> Result<Self, BeginError> {
+    pub(crate) fn begin(books: Arc<Books>, intention: &Intention) -> Result<Self, BeginError> {
         let id = PaymentId::fresh(books.clock.now());
-        books.spend.hold(&id, &intention.draws).map_err(|error| match error {
-            SpendError::OverLimit { .. } => {
-                BeginError::Limit(Refusal { code: error.code(), why: error.to_string() })
-            }
-            SpendError::Storage { why } => BeginError::Books(AgentError::Unrecorded { why }),
-        })?;
+        let unrecorded = |why: String| BeginError::Books(AgentError::Unrecorded { why });
+        // Before the money is held: what a dead process holds is told from what a living one is about to use.
+        books.journal.enter(&id).map_err(|error| unrecorded(error.to_string()))?;
         let quote = &intention.quote;
+        // Dropped on failure, which gives the money back.
         let flight = Self {
             books,
             id,
             moves_first: !matches!(quote.mode, "pull" | "proof"),
             worth: if quote.money.amount().is_zero() { Worth::Nothing } else { Worth::Money },
-            stage: Stage::Held,
+            stage: Stage::Unbegun,
             credential: None,
+            moved: false,
+            key: None,
         };
-        let step = Step::Intended { target: intention.target, agreed: Box::new(Agreed::of(quote)) };
-        // On failure `flight` is dropped here, which gives the money back.
-        flight.write(step).map_err(|why| BeginError::Books(AgentError::Unrecorded { why }))?;
+        let mut flight = flight.hold(&intention.draws)?;
+        let mut target = intention.target.clone();
+        if intention.key == KeyOfOurs::PaymentId {
+            flight.key = Some(flight.id.to_string());
+            target.idempotency_key.clone_from(&flight.key);
+        }
+        let step = Step::Intended { target, agreed: Box::new(Agreed::of(&intention.method, quote)) };
+        flight.write(step).map_err(unrecorded)?;
+        flight.stage = Stage::Held;
         Ok(flight)
+    }
+
+    fn hold(mut self, draws: &[Draw]) -> Result<Self, BeginError> {
+        let now = self.books.clock.now();
+        let held = match self.books.spend.hold(&self.id, draws, now) {
+            // What a process held that died before it sent anything is free: look for it when it is needed.
+            Err(SpendError::OverLimit { .. }) if resolve::sweep(&self.books) > 0 => {
+                self.books.spend.hold(&self.id, draws, now)
+            }
+            held => held,
+        };
+        match held {
+            Ok(()) => {
+                self.stage = Stage::Unrecorded;
+                Ok(self)
+            }
+            Err(error @ SpendError::OverLimit { .. }) => {
+                Err(BeginError::Limit(Refusal { code: error.code(), why: error.to_string() }))
+            }
+            Err(error) => Err(BeginError::Books(AgentError::Unrecorded { why: error.to_string() })),
+        }
+    }
+
+    /// Takes up a payment of an earlier call, whose credential is presented again. The journal has adopted it.
+    pub(crate) fn resume(books: Arc<Books>, record: &PaymentRecord) -> Self {
+        Self {
+            books,
+            id: record.id.clone(),
+            moves_first: record.agreed.mode != "pull",
+            worth: Worth::Money,
+            stage: Stage::Sent,
+            credential: record.credential.clone(),
+            moved: record.state == PaymentState::Paid,
+            key: record.target.idempotency_key.clone(),
+        }
     }
 
     pub(crate) const fn id(&self) -> &PaymentId {
         &self.id
+    }
+
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// A rail is about to be asked; it shows the witness what it broadcasts, before it does.
@@ -131,8 +205,10 @@ impl InFlight {
                 self.stage = Stage::Made;
                 self.credential =
                     challenge.answer(proof).ok().map(|value| StoredCredential::new(challenge.header, value));
-                let credential = self.worth_keeping().filter(|_| self.moves_first);
-                self.note(Step::Made { credential });
+                // What only the seller can move is written down when it is about to be sent.
+                if self.moves_first {
+                    self.note(Step::Made { credential: self.worth_keeping() });
+                }
             }
             Err(PayError::Unknown { reference, why }) => {
                 self.stage = Stage::Closed;
@@ -144,30 +220,52 @@ impl InFlight {
         }
     }
 
-    /// The credential is about to leave.
-    pub(crate) fn sending(&mut self) {
-        if self.stage == Stage::Made {
-            self.stage = Stage::Sent;
-            self.note(Step::Sent);
+    /// The credential is about to leave. What a seller could take with it is kept before, or it does not leave.
+    ///
+    /// # Errors
+    /// Why it does not leave. The payment is closed: nothing was paid.
+    pub(crate) fn sending(&mut self) -> Result<(), String> {
+        if self.stage != Stage::Made {
+            return Ok(());
         }
+        match self.write(Step::Sent { credential: self.worth_keeping() }) {
+            Ok(()) => {}
+            Err(why) if !self.moves_first => {
+                self.not_paid("payment_unrecorded", why.clone());
+                return Err(why);
+            }
+            // The money has moved and its proof was kept before it did: the call is still to be had.
+            Err(error) => {
+                tracing::error!(payment = %self.id, error, "a step of a payment could not be recorded")
+            }
+        }
+        self.stage = Stage::Sent;
+        Ok(())
     }
 
     /// Paid and served.
     pub(crate) fn served(&mut self, status: u16, receipt: Option<&Receipt>) {
         self.stage = Stage::Closed;
-        let reference = receipt.map(|receipt| receipt.reference.clone());
-        let settled_at = receipt.map(|receipt| receipt.timestamp.clone());
-        if let Err(error) = self.books.spend.confirm(&self.id) {
-            // It stays held, which counts as much.
-            tracing::error!(payment = %self.id, %error, "a paid call could not be confirmed in the spend book");
-        }
-        self.note(Step::Served { status, reference, settled_at });
+        self.confirm();
+        self.note(Step::served(status, receipt));
     }
 
     /// Answered and not served; the payment may have been taken.
     pub(crate) fn refused(&mut self, status: u16, why: String) {
         self.stage = Stage::Closed;
+        // The rail knows that it was taken, and the seller that it will not serve: nothing is left to be learnt.
+        if self.moved && matches!(status, 402 | 403) {
+            self.confirm();
+            return self.note(Step::Forfeited { why });
+        }
         self.note(Step::Refused { status, why, credential: self.worth_keeping() });
+    }
+
+    fn confirm(&self) {
+        if let Err(error) = self.books.spend.confirm(&self.id, self.books.clock.now()) {
+            // It stays held, which counts as much.
+            tracing::error!(payment = %self.id, %error, "a payment could not be confirmed in the spend book");
+        }
     }
 
     /// Whether it was taken is not known.
@@ -190,7 +288,7 @@ impl InFlight {
 
     fn is_certainly_unpaid(&self) -> bool {
         match self.stage {
-            Stage::Held => true,
+            Stage::Unbegun | Stage::Unrecorded | Stage::Held => true,
             // A credential that never left this process and moved nothing by itself dies with it.
             Stage::Made => !self.moves_first,
             Stage::Paying | Stage::Sent | Stage::Closed => false,
@@ -209,8 +307,7 @@ impl InFlight {
     }
 
     fn write(&self, step: Step) -> Result<(), String> {
-        let entry = JournalEntry { payment: self.id.clone(), at_ms: self.books.clock.now().as_ms(), step };
-        self.books.journal.record(&entry).map_err(|error| error.to_string())
+        self.books.write(&self.id, step)
     }
 
     /// Records a step of a payment that goes on whatever happens: the last entry written says less, and nothing wrong.
@@ -225,13 +322,12 @@ impl Drop for InFlight {
     /// The call was given up: its future was dropped, or something panicked.
     fn drop(&mut self) {
         const WHY: &str = "the call was given up before it ended";
-        if self.stage == Stage::Closed {
-            return;
+        match self.stage {
+            Stage::Closed | Stage::Unbegun => {}
+            Stage::Unrecorded => self.release(),
+            _ if self.is_certainly_unpaid() => self.not_paid("cancelled", WHY.to_owned()),
+            _ => self.unknown(WHY.to_owned()),
         }
-        if self.is_certainly_unpaid() {
-            self.not_paid("cancelled", WHY.to_owned());
-        } else {
-            self.unknown(WHY.to_owned());
-        }
+        self.books.journal.leave(&self.id);
     }
 }

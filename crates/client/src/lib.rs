@@ -46,8 +46,10 @@
 //! It knows no chain and signs nothing: a rail arrives as an `Arc<dyn Payer>`. It reads neither the environment nor the
 //! system's clock. [`Keystore`] keeps keys on disk; handing an unlocked key to a rail is the embedder's step.
 
+mod again;
 mod agent;
 mod body;
+mod consent;
 mod driver;
 mod error;
 mod file;
@@ -60,17 +62,20 @@ mod outgoing;
 mod paid;
 pub mod policy;
 mod preview;
+mod resolve;
 mod site;
 pub mod spend;
 pub mod text;
 mod witness;
 
-pub use agent::{Agent, AgentBuilder, BuildError, Preference, Redirects};
+pub use agent::{Agent, AgentBuilder, BuildError, IdempotencyKeys, Preference, Redirects};
+pub use consent::{HostAnswer, HostConsent, HostQuestion};
 pub use error::{AgentError, FailureClass};
 pub use journal::{FileJournal, MemoryJournal, PaymentId, PaymentJournal};
 pub use keystore::{Keystore, KeystoreError};
 pub use middleware::PaymentMiddleware;
 pub use paid::{Paid, Payment, PaymentOutcome};
 pub use policy::{Policy, PolicyBuilder, PolicyError};
-pub use preview::{OfferPreview, Preview};
+pub use preview::{BudgetPreview, OfferPreview, Preview};
+pub use resolve::Resolution;
 pub use spend::{FileBook, MemoryBook, SpendBook, SpendError};

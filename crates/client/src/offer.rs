@@ -9,14 +9,19 @@ use farthing_protocol::ports::{Declined, Payer, Quote};
 use farthing_protocol::{Challenge, UnixMs};
 
 use crate::Preference;
+use crate::consent::HostQuestion;
 use crate::driver::Core;
 use crate::outgoing::Outgoing;
+pub(crate) use crate::policy::Known;
+use crate::policy::{Check, Source};
 use crate::spend::Draw;
 
 /// One challenge, judged.
 pub(crate) struct Offer {
     pub(crate) challenge: Challenge,
     pub(crate) verdict: Verdict,
+    /// Every rule that was looked at.
+    pub(crate) checks: Vec<Check>,
 }
 
 /// What becomes of a challenge.
@@ -49,29 +54,65 @@ impl Offer {
 }
 
 /// Judges every challenge, in the seller's order.
-pub(crate) fn judge_all(core: &Core, request: &Outgoing, challenges: Vec<Challenge>) -> Vec<Offer> {
+pub(crate) fn judge_all(
+    core: &Core,
+    request: &Outgoing,
+    challenges: &[Challenge],
+    known: Known,
+) -> Vec<Offer> {
     let now = core.books.clock.now();
-    challenges
-        .into_iter()
-        .map(|challenge| {
-            let verdict = judge(core, request, &challenge, now);
-            Offer { challenge, verdict }
-        })
-        .collect()
+    let judged = |challenge: &Challenge| {
+        let (verdict, checks) = judge(core, request, challenge, (now, known));
+        Offer { challenge: challenge.clone(), verdict, checks }
+    };
+    challenges.iter().map(judged).collect()
 }
 
-fn judge(core: &Core, request: &Outgoing, challenge: &Challenge, now: UnixMs) -> Verdict {
+fn judge(
+    core: &Core,
+    request: &Outgoing,
+    challenge: &Challenge,
+    (now, known): (UnixMs, Known),
+) -> (Verdict, Vec<Check>) {
     let (payer, quote) = match quote(&core.payers, challenge) {
         Ok(found) => found,
-        Err(declined) => return Verdict::Declined(declined),
+        Err(declined) => return (Verdict::Declined(declined), Vec::new()),
     };
-    let judged = admit(core, request, challenge, now)
-        .and_then(|()| shares_fit(&quote))
-        .and_then(|()| core.policy.judge(request.site(), &quote));
-    match judged {
+    let site = request.site();
+    let mut examined = core.policy.examine(site, challenge.method.as_str(), &quote, known);
+    // Told, and refused, in this order: host and transport, the challenge itself, whom and how, how much.
+    let admissions = examined.checks.iter().take_while(|check| check.rule.starts_with("hosts.")).count();
+    let about_challenge =
+        core.policy.realm(site, &challenge.realm).into_iter().chain(admit(request, challenge, now));
+    let about_challenge: Vec<Check> = about_challenge.chain([shares_fit(&quote)]).collect();
+    examined.checks.splice(admissions..admissions, about_challenge);
+    let checks = examined.checks.clone();
+    let verdict = match examined.judgement() {
         Ok(draws) => Verdict::Payable(Payable { payer, quote, draws }),
         Err(refusal) => Verdict::Refused { quote, refusal },
+    };
+    (verdict, checks)
+}
+
+/// What a person would have to be asked before anything can be paid: nothing, where something can be without, or nothing could
+/// be even with their consent.
+pub(crate) fn question(
+    core: &Core,
+    request: &Outgoing,
+    challenges: &[Challenge],
+    offers: &[Offer],
+) -> Option<HostQuestion> {
+    let site = request.site();
+    if offers.iter().any(|offer| matches!(offer.verdict, Verdict::Payable(_)))
+        || !core.policy.asks_about(site)
+    {
+        return None;
     }
+    let allowed = judge_all(core, request, challenges, Known::ByConsent);
+    let best = ranked(&allowed, &core.preference).into_iter().next()?;
+    let Verdict::Payable(Payable { quote, .. }) = &allowed[best].verdict else { return None };
+    let refusal = core.policy.admit(site).err()?;
+    Some(HostQuestion { host: site.authority(), origin: site.to_string(), quote: quote.clone(), refusal })
 }
 
 /// The first rail that quotes the challenge; else the word of the last one that was asked.
@@ -89,56 +130,66 @@ fn quote(payers: &[Arc<dyn Payer>], challenge: &Challenge) -> Result<(Arc<dyn Pa
     Err(declined)
 }
 
-/// The rules about the challenge itself, whatever it costs, in a fixed order.
-fn admit(core: &Core, request: &Outgoing, challenge: &Challenge, now: UnixMs) -> Result<(), Refusal> {
-    core.policy.admit(request.site())?;
-    core.policy.admit_realm(request.site(), &challenge.realm)?;
+/// The rules of the protocol about the challenge itself, whatever it costs, in a fixed order.
+fn admit(request: &Outgoing, challenge: &Challenge, now: UnixMs) -> [Check; 3] {
     // C10. A challenge without an end is the seller's risk: the rail bounds what it signs.
-    match challenge.expires_at() {
-        Ok(Some(expires)) if expires <= now => {
-            return refuse(
-                "challenge_expired",
-                "the challenge has expired: ask the seller again, and check this machine's clock",
-            );
-        }
-        Ok(_) => {}
+    let expiry = match challenge.expires_at() {
+        Ok(Some(expires)) if expires <= now => refused(
+            "expires",
+            "challenge_expired",
+            "the challenge has expired: ask the seller again, and check this machine's clock",
+        ),
+        Ok(_) => pass("expires", "the challenge has not expired"),
         Err(_) => {
-            return refuse("challenge_bad_expires", "the challenge does not say readably when it expires");
+            refused("expires", "challenge_bad_expires", "the challenge does not say readably when it expires")
         }
-    }
+    };
     // C9: a challenge for another body would pay for another request.
-    if challenge.digest.as_deref().is_some_and(|digest| !request.digest_is(digest)) {
-        return refuse(
+    let digest = if challenge.digest.as_deref().is_some_and(|digest| !request.digest_is(digest)) {
+        refused(
+            "digest",
             "digest_mismatch",
             "the challenge is for another request body than the one that was sent",
-        );
-    }
-    if request.occupies(challenge.header) {
-        return refuse(
+        )
+    } else {
+        pass("digest", "the challenge is for this request")
+    };
+    let name = challenge.header.name();
+    let header = if request.occupies(challenge.header) {
+        refused(
+            "header",
             "credential_header_in_use",
             &format!(
                 "the seller wants the payment in the {name} header, and the request has that header, or a payment of its own, \
-                 already: leave it out, or ask the seller to take payments in Payment-Authorization",
-                name = challenge.header.name()
+                 already: leave it out, or ask the seller to take payments in Payment-Authorization"
             ),
-        );
-    }
-    Ok(())
+        )
+    } else {
+        pass("header", &format!("the {name} header is free for the payment"))
+    };
+    [expiry, digest, header]
 }
 
 /// TC10: shares are less than the whole.
-fn shares_fit(quote: &Quote) -> Result<(), Refusal> {
+fn shares_fit(quote: &Quote) -> Check {
     let total = Amount::sum(quote.shares.iter().map(|share| share.amount));
-    let fits = quote.shares.is_empty() || total.is_ok_and(|total| total < quote.money.amount());
-    if fits {
-        Ok(())
+    if quote.shares.is_empty() || total.is_ok_and(|total| total < quote.money.amount()) {
+        pass("shares", "its shares are less than the whole payment")
     } else {
-        refuse("shares_exceed_amount", "the offer's shares are as much as the whole payment or more")
+        refused(
+            "shares",
+            "shares_exceed_amount",
+            "the offer's shares are as much as the whole payment or more",
+        )
     }
 }
 
-fn refuse(code: &'static str, why: &str) -> Result<(), Refusal> {
-    Err(Refusal { code, why: why.to_owned() })
+fn pass(rule: &str, why: &str) -> Check {
+    Check::passed(rule, &Source::Protocol, why.to_owned())
+}
+
+fn refused(rule: &str, code: &'static str, why: &str) -> Check {
+    Check::refused(rule, &Source::Protocol, Refusal { code, why: why.to_owned() })
 }
 
 /// The payable offers, best first: preferred ones, then the seller's order, the cheaper of two in one asset.

@@ -7,6 +7,7 @@ use farthing_protocol::{CredentialHeader, digest::Sha256Digest};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use reqwest::{Body, Request};
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::AgentError;
@@ -14,6 +15,7 @@ use crate::site::Site;
 
 /// `Accept-Payment` (core, section 7.5).
 const ACCEPT_PAYMENT: HeaderName = HeaderName::from_static("accept-payment");
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// A request to send, once or several times.
 pub(crate) struct Outgoing {
@@ -68,11 +70,42 @@ impl Outgoing {
 
     /// Whether the request may be carried out twice without harm (RFC 9110, section 9.2.2).
     pub(crate) fn repeat(&self) -> Repeat {
-        if self.method().is_idempotent() || self.head.headers().contains_key("idempotency-key") {
+        if self.method().is_idempotent() || self.head.headers().contains_key(IDEMPOTENCY_KEY) {
             Repeat::Harmless
         } else {
             Repeat::Harmful
         }
+    }
+
+    /// Whether the client may add an `Idempotency-Key`: the request has none, and carrying it out twice could do harm.
+    pub(crate) fn wants_key(&self) -> bool {
+        self.repeat() == Repeat::Harmful
+    }
+
+    /// SHA-256 over method, URL, the caller's own `Idempotency-Key` and the body: the same for a call that is made again. None
+    /// for a body that is a stream.
+    pub(crate) fn name(&self) -> Option<String> {
+        let body: &[u8] = match &self.body {
+            OutgoingBody::Empty => &[],
+            OutgoingBody::Bytes(bytes) => bytes,
+            OutgoingBody::Stream(_) | OutgoingBody::Gone => return None,
+        };
+        let mut url = self.url().clone();
+        url.set_fragment(None);
+        let key = self.head.headers().get(IDEMPOTENCY_KEY).map_or(&[] as &[u8], HeaderValue::as_bytes);
+        let mut hash = Sha256::new();
+        for part in [self.method().as_str().as_bytes(), url.as_str().as_bytes(), key, body] {
+            // With its length, so that no two lists of parts read alike.
+            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part);
+        }
+        Some(hex::encode(hash.finalize()))
+    }
+
+    /// The caller's own `Idempotency-Key`.
+    pub(crate) fn key(&self) -> Option<String> {
+        let key = self.head.headers().get(IDEMPOTENCY_KEY)?.to_str().ok()?;
+        Some(key.to_owned())
     }
 
     pub(crate) const fn can_be_sent_again(&self) -> bool {

@@ -9,22 +9,37 @@
 //!
 //! A limit counts what sellers get. The network's fee, where the payer bears it, comes on top: a rail bounds it.
 //!
-//! Hosts, recipients and networks are unrestricted until the first one is named; then only those named are paid.
+//! Hosts, recipients, networks, tokens, methods and modes are unrestricted until the first one is named; then only those named
+//! are paid. A denied host is never paid, whatever allows it.
+//!
+//! A policy may be narrowed by another one ([`Policy::narrowed_by`]): then both must allow a payment, rule by rule, and no word
+//! of the second can allow what the first does not.
 
+mod builder;
+mod check;
 mod host;
 mod limit;
+mod rules;
 
+pub use builder::PolicyBuilder;
+pub use check::{Check, CheckVerdict};
 pub use host::HostPattern;
-pub use limit::{AssetSelector, Limit, UNITS_SCALE};
+pub use limit::{AssetSelector, At, Limit, Span, UNITS_SCALE};
+pub(crate) use rules::RUN_COUNTERS;
+pub use rules::Source;
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use farthing_money::{Amount, Asset, AssetKind, MoneyError};
 use farthing_protocol::flow::payer::Refusal;
 use farthing_protocol::ports::Quote;
+use url::Url;
 
+use crate::AgentError;
 use crate::site::Site;
-use crate::spend::Draw;
+use crate::spend::{Draw, Window};
+use rules::{Covering, Rules, Standing};
 
 /// Why a policy cannot be built from what was given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,129 +81,51 @@ impl PolicyError {
     }
 }
 
-/// Where credentials may travel without TLS (C18).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Plaintext {
-    /// This machine only.
-    #[default]
-    Loopback,
-    /// Anywhere.
-    Anywhere,
+/// What an agent may pay. The default allows nothing that costs anything. Clones share the hosts that people have approved.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The first is the policy; the others narrow it.
+    layers: Vec<Rules>,
+    dollars: BTreeSet<(String, String)>,
+    approved: Arc<RwLock<Vec<HostPattern>>>,
 }
 
-/// What a limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Call,
-    Total,
-    Host,
+impl Default for Policy {
+    fn default() -> Self {
+        Self::builder().build()
+    }
 }
 
-impl Scope {
-    /// How a person would change a limit of this scope.
-    const fn flag(self) -> &'static str {
-        match self {
-            Self::Call => "`max_per_call`",
-            Self::Total => "--max-spend (policy key `max_total`)",
-            Self::Host => "`max_per_host`",
+/// What the rules say to one offer.
+#[derive(Debug, Clone)]
+pub(crate) struct Examination {
+    /// Every rule that was looked at, in order. None is looked at after one that refuses the host.
+    pub(crate) checks: Vec<Check>,
+    /// What the payment takes from each counter.
+    pub(crate) draws: Vec<Draw>,
+}
+
+impl Examination {
+    /// The first refusal, or what the payment draws.
+    pub(crate) fn judgement(self) -> Result<Vec<Draw>, Refusal> {
+        match self.checks.into_iter().find_map(Check::into_refusal) {
+            Some(refusal) => Err(refusal),
+            None => Ok(self.draws),
         }
     }
 }
 
-/// What an agent may pay. The default allows nothing that costs anything.
-#[derive(Debug, Clone, Default)]
-pub struct Policy {
-    limits: Vec<(Scope, Limit)>,
-    dollars: BTreeSet<(String, String)>,
-    hosts: Vec<HostPattern>,
-    realms: Vec<String>,
-    recipients: BTreeSet<String>,
-    networks: BTreeSet<String>,
-    plaintext: Plaintext,
-}
-
-/// Builds a [`Policy`].
-#[derive(Debug, Clone, Default)]
-#[must_use]
-pub struct PolicyBuilder {
-    policy: Policy,
-}
-
-impl PolicyBuilder {
-    /// The most that one call may cost.
-    ///
-    /// # Errors
-    /// [`PolicyError::BadLimit`], [`PolicyError::BadAsset`].
-    pub fn max_per_call(self, limit: &str) -> Result<Self, PolicyError> {
-        self.limit(Scope::Call, limit)
-    }
-
-    /// The most that may be spent in all, for as long as the [`SpendBook`](crate::SpendBook) lives.
-    ///
-    /// # Errors
-    /// [`PolicyError::BadLimit`], [`PolicyError::BadAsset`].
-    pub fn max_total(self, limit: &str) -> Result<Self, PolicyError> {
-        self.limit(Scope::Total, limit)
-    }
-
-    /// The most that may be spent at any one host.
-    ///
-    /// # Errors
-    /// [`PolicyError::BadLimit`], [`PolicyError::BadAsset`].
-    pub fn max_per_host(self, limit: &str) -> Result<Self, PolicyError> {
-        self.limit(Scope::Host, limit)
-    }
-
-    fn limit(mut self, scope: Scope, limit: &str) -> Result<Self, PolicyError> {
-        self.policy.limits.push((scope, Limit::parse(limit)?));
-        Ok(self)
-    }
-
-    /// Names a token that is known to be worth US dollars one to one, so that limits without an asset cover it.
-    pub fn dollar_token(mut self, network: &str, address: &str) -> Self {
-        self.policy.dollars.insert((network.to_owned(), address.to_ascii_lowercase()));
-        self
-    }
-
-    /// Pays this host (`api.example.com`, `*.example.com`, either with a port), and no others but those named.
-    ///
-    /// # Errors
-    /// [`PolicyError::BadHost`].
-    pub fn allow_host(mut self, pattern: &str) -> Result<Self, PolicyError> {
-        self.policy.hosts.push(HostPattern::parse(pattern)?);
-        Ok(self)
-    }
-
-    /// Answers challenges of this realm although the request goes to another host.
-    pub fn allow_realm(mut self, realm: &str) -> Self {
-        self.policy.realms.push(realm.to_owned());
-        self
-    }
-
-    /// Pays this recipient, and no others but those named; shares count as recipients.
-    pub fn allow_recipient(mut self, recipient: &str) -> Self {
-        self.policy.recipients.insert(recipient.to_ascii_lowercase());
-        self
-    }
-
-    /// Pays on this CAIP-2 network (`eip155:4217`), and on no others but those named.
-    pub fn allow_network(mut self, network: &str) -> Self {
-        self.policy.networks.insert(network.to_owned());
-        self
-    }
-
-    /// Lets credentials travel without TLS to other machines too. Whoever can read the traffic can then use the credential
-    /// first.
-    pub fn allow_plaintext(mut self) -> Self {
-        self.policy.plaintext = Plaintext::Anywhere;
-        self
-    }
-
-    /// The policy.
-    #[must_use]
-    pub fn build(self) -> Policy {
-        self.policy
-    }
+/// One counter of a policy, as it applies at one place.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    /// The counter in the spend book.
+    pub counter: String,
+    /// How long a payment counts.
+    pub window: Window,
+    /// The limit.
+    pub limit: Limit,
+    /// Which rule it is, such as `limits.day in policy.toml`.
+    pub rule: String,
 }
 
 impl Policy {
@@ -197,100 +134,143 @@ impl Policy {
         PolicyBuilder::default()
     }
 
+    /// The same, and within it only what `narrower` allows too. What `narrower` says nothing about stays as it is: without a
+    /// limit of its own it leaves the limits to this policy.
+    #[must_use]
+    pub fn narrowed_by(mut self, narrower: Self) -> Self {
+        self.layers.extend(narrower.layers.into_iter().map(Rules::narrowing));
+        self.dollars.extend(narrower.dollars);
+        self
+    }
+
     /// Whether any payment at all may be made at this site: transport (C18) and host.
     pub(crate) fn admit(&self, site: &Site) -> Result<(), Refusal> {
-        if !site.is_confidential() && self.plaintext == Plaintext::Loopback {
-            return refuse(
-                "plaintext_refused",
-                format!(
-                    "{site} is reached without TLS, and whoever reads a payment can use it: use https, or allow it with \
-                     --allow-plaintext (policy key `allow_plaintext`)"
+        self.admissions(site, Known::ByPolicy).into_iter().find_map(Check::into_refusal).map_or(Ok(()), Err)
+    }
+
+    /// The checks of [`Policy::admit`].
+    fn admissions(&self, site: &Site, known: Known) -> Vec<Check> {
+        let approved = known == Known::ByConsent || self.is_approved(site);
+        let mut checks = Vec::new();
+        for rules in &self.layers {
+            checks.extend(rules.transport(site));
+            checks.push(match rules.standing(site) {
+                Standing::Unknown(_) if approved => Check::passed(
+                    "hosts.ask",
+                    rules.source(),
+                    format!("a person has approved {}", site.authority()),
                 ),
-            );
+                Standing::Allowed(check) | Standing::Unknown(check) | Standing::Refused(check) => check,
+            });
         }
-        if self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(site)) {
-            return Ok(());
+        checks
+    }
+
+    /// Whether a policy file of the site's owner is silent about it, so that a person may be asked.
+    pub(crate) fn asks_about(&self, site: &Site) -> bool {
+        let refused =
+            |check: &Check| check.refusal().is_some_and(|refusal| refusal.code != rules::HOST_UNKNOWN);
+        self.admit(site).is_err_and(|refusal| refusal.code == rules::HOST_UNKNOWN)
+            && !self.admissions(site, Known::ByConsent).iter().any(refused)
+    }
+
+    /// Lets this site be paid from now on, in this process, although the policy does not know it.
+    pub(crate) fn approve(&self, site: &Site) {
+        if let Ok(pattern) = HostPattern::parse(&site.authority()) {
+            self.approved.write().unwrap_or_else(PoisonError::into_inner).push(pattern);
         }
-        refuse(
-            "host_not_allowed",
-            format!(
-                "the policy does not pay {host}: allow it with --allow-host {host} (policy key `allow_hosts`)",
-                host = site.host()
-            ),
-        )
+    }
+
+    fn is_approved(&self, site: &Site) -> bool {
+        let approved = self.approved.read().unwrap_or_else(PoisonError::into_inner);
+        approved.iter().any(|pattern| pattern.matches(site))
     }
 
     /// Whether the policy answers challenges of this realm at this site (WIRE: a realm is the request's host).
-    pub(crate) fn admit_realm(&self, site: &Site, realm: &str) -> Result<(), Refusal> {
-        if site.is_named_by(realm) || self.realms.iter().any(|allowed| allowed == realm) {
-            return Ok(());
-        }
-        refuse(
-            "realm_mismatch",
-            format!(
-                "the challenge is for the realm {realm:?}, and the request goes to {site}: a payment made for one host could \
-                 be used at another; if the realm is right, allow it with --allow-realm (policy key `allow_realms`)"
-            ),
-        )
+    pub(crate) fn realm(&self, site: &Site, realm: &str) -> Vec<Check> {
+        self.layers.iter().filter_map(|rules| rules.realm(site, realm)).collect()
     }
 
-    /// Whether the policy pays this quote, as far as one call alone can tell; what the payment draws from the counters.
-    pub(crate) fn judge(&self, site: &Site, quote: &Quote) -> Result<Vec<Draw>, Refusal> {
-        self.admit_parties(quote)?;
+    /// Whether something may be paid by this method at all.
+    pub(crate) fn may_pay_by(&self, method: &str) -> bool {
+        self.layers.iter().all(|rules| rules.allows_method(method))
+    }
+
+    /// Every rule, as far as one call alone can tell; what the payment draws from the counters.
+    pub(crate) fn examine(&self, site: &Site, method: &str, quote: &Quote, known: Known) -> Examination {
+        let mut checks = self.admissions(site, known);
+        checks.extend(self.layers.iter().flat_map(|rules| rules.parties(method, quote)));
+        let mut draws: Vec<Draw> = Vec::new();
         let (money, asset) = (&quote.money, quote.money.asset());
         if money.amount().is_zero() {
-            return Ok(Vec::new());
+            checks.push(Check::passed("limits", &Source::Code, "it costs nothing".to_owned()));
+            return Examination { checks, draws };
         }
-        let units = limit::to_units(money.amount(), asset.scale()).map_err(|error| Refusal {
-            code: "amount_out_of_range",
-            why: format!("the seller asks for {money}, which no limit can be compared with: {error}"),
-        })?;
-        let mut covering = self.limits.iter().filter(|(_, limit)| self.covers(limit, asset)).peekable();
-        if covering.peek().is_none() {
-            return refuse("asset_without_limit", self.explain_uncovered(quote));
-        }
-        let mut draws: Vec<Draw> = Vec::new();
-        for (scope, limit) in covering {
-            let Some(draw) = Self::apply(*scope, limit, site, quote, units)? else { continue };
-            // Of two limits on one counter the tighter one counts, and the payment counts once.
-            match draws.iter_mut().find(|other| other.counter == draw.counter) {
-                Some(other) if other.limit > draw.limit => *other = draw,
-                Some(_) => {}
-                None => draws.push(draw),
+        let units = match limit::to_units(money.amount(), asset.scale()) {
+            Ok(units) => units,
+            Err(error) => {
+                checks.push(out_of_range(quote, &error));
+                return Examination { checks, draws };
+            }
+        };
+        for rules in &self.layers {
+            let covering = rules.limits_at(site).filter(|limited| self.covers(&limited.limit, asset));
+            let before = checks.len();
+            for limited in covering {
+                let (check, draw) = rules.apply(limited, site, quote, units);
+                checks.push(check);
+                let Some(draw) = draw else { continue };
+                // Of two limits on one counter the tighter one counts, and the payment counts once.
+                match draws.iter_mut().find(|other| other.counter == draw.counter) {
+                    Some(other) if other.limit > draw.limit => *other = draw,
+                    Some(_) => {}
+                    None => draws.push(draw),
+                }
+            }
+            if checks.len() == before && !rules.leaves_limits() {
+                let covering = if self.is_dollars(asset) { Covering::AnyDollars } else { Covering::Named };
+                checks.push(rules.uncovered(quote, covering));
             }
         }
-        Ok(draws)
+        Examination { checks, draws }
     }
 
-    fn apply(
-        scope: Scope,
-        limit: &Limit,
-        site: &Site,
-        quote: &Quote,
-        units: Amount,
-    ) -> Result<Option<Draw>, Refusal> {
-        let counter = match scope {
-            Scope::Call if units > limit.units() => {
-                return refuse(
-                    "over_call_limit",
-                    format!(
-                        "the seller asks for {}, more than the {limit} that one call may cost: raise it with {}",
-                        quote.money,
-                        scope.flag()
-                    ),
-                );
-            }
-            Scope::Call => return Ok(None),
-            Scope::Total => format!("total {}", limit.selector()),
-            Scope::Host => format!("host {} {}", site.host(), limit.selector()),
-        };
-        Ok(Some(Draw {
-            counter,
-            units,
-            limit: limit.units(),
-            asked: quote.money.to_string(),
-            rule: format!("{limit}, set with {}", scope.flag()),
-        }))
+    #[cfg(test)]
+    pub(crate) fn judge(&self, site: &Site, quote: &Quote) -> Result<Vec<Draw>, Refusal> {
+        self.examine(site, "test", quote, Known::ByPolicy).judgement()
+    }
+
+    /// What a payment that was made draws, whatever its limits are: to count anew. `None` for a URL that cannot be paid at.
+    #[must_use]
+    pub fn draws_of(&self, url: &Url, quote: &Quote) -> Option<Vec<Draw>> {
+        let site = Site::of(url).ok()?;
+        Some(self.examine(&site, "", quote, Known::ByConsent).draws)
+    }
+
+    /// What the rules say to paying at `url` at all, before any price is known.
+    ///
+    /// # Errors
+    /// [`AgentError::Usage`] for a URL that cannot be paid at.
+    pub fn explain(&self, url: &Url) -> Result<Vec<Check>, AgentError> {
+        Ok(self.admissions(&Site::of(url)?, Known::ByPolicy))
+    }
+
+    /// The counters that a payment may draw on: at `url`, or, without one, those that are the same everywhere.
+    ///
+    /// # Errors
+    /// [`AgentError::Usage`] for a URL that cannot be paid at.
+    pub fn budgets(&self, url: Option<&Url>) -> Result<Vec<Budget>, AgentError> {
+        let site = url.map(Site::of).transpose()?;
+        Ok(self.layers.iter().flat_map(|rules| rules.budgets(site.as_ref())).collect())
+    }
+
+    /// The limits of one call that apply at `url`, or everywhere: each with the rule that it is.
+    ///
+    /// # Errors
+    /// [`AgentError::Usage`] for a URL that cannot be paid at.
+    pub fn call_limits(&self, url: Option<&Url>) -> Result<Vec<(Limit, String)>, AgentError> {
+        let site = url.map(Site::of).transpose()?;
+        Ok(self.layers.iter().flat_map(|rules| rules.call_limits(site.as_ref())).collect())
     }
 
     fn covers(&self, limit: &Limit, asset: &Asset) -> bool {
@@ -307,58 +287,24 @@ impl Policy {
             AssetKind::Custom => false,
         }
     }
-
-    fn explain_uncovered(&self, quote: &Quote) -> String {
-        let (money, asset) = (&quote.money, quote.money.asset());
-        let amount = money.amount().to_decimal(asset.scale());
-        let named = match asset.kind() {
-            _ if self.is_dollars(asset) => amount,
-            // The code of an unknown token is its shortened address, which names nothing.
-            AssetKind::Token { address, .. } if asset.code().starts_with("0x") => {
-                format!("\"{amount} {address}\"")
-            }
-            _ => format!("\"{amount} {}\"", asset.code()),
-        };
-        let missing = if self.limits.is_empty() {
-            "no limit was set".to_owned()
-        } else {
-            format!("no limit covers {}", asset.code())
-        };
-        format!(
-            "the seller asks for {money}, and {missing}: allow it with --max-spend {named} (policy key `max_total`)"
-        )
-    }
-
-    fn admit_parties(&self, quote: &Quote) -> Result<(), Refusal> {
-        if !self.networks.is_empty() && !self.networks.contains(&quote.network) {
-            let network = &quote.network;
-            return refuse(
-                "network_not_allowed",
-                format!("the policy does not pay on {network}: name it in `allow_networks`"),
-            );
-        }
-        if self.recipients.is_empty() {
-            return Ok(());
-        }
-        let recipients = std::iter::once(&quote.recipient).chain(quote.shares.iter().map(|s| &s.recipient));
-        for recipient in recipients {
-            if !self.recipients.contains(&recipient.to_ascii_lowercase()) {
-                return refuse(
-                    "recipient_not_allowed",
-                    format!(
-                        "the policy does not pay {recipient}: allow it with --allow-recipient {recipient} (policy key \
-                         `allow_recipients`)"
-                    ),
-                );
-            }
-        }
-        Ok(())
-    }
 }
 
-fn refuse<T>(code: &'static str, why: String) -> Result<T, Refusal> {
-    Err(Refusal { code, why })
+/// Whether a person has just said that the host may be paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// What the policy knows.
+    ByPolicy,
+    /// A person was asked.
+    ByConsent,
 }
+
+fn out_of_range(quote: &Quote, error: &MoneyError) -> Check {
+    let why = format!("the seller asks for {}, which no limit can be compared with: {error}", quote.money);
+    Check::refused("limits", &Source::Code, Refusal { code: "amount_out_of_range", why })
+}
+
+/// An amount in a limit's units.
+pub(crate) type Units = Amount;
 
 #[cfg(test)]
 mod tests;

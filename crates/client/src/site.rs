@@ -64,6 +64,11 @@ impl Site {
         self.port
     }
 
+    /// Host and port: what an answer about a host is kept for.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// Whether nobody between here and there reads along (C18): TLS, or the same machine.
     pub(crate) const fn is_confidential(&self) -> bool {
         matches!(self.scheme, Scheme::Https) || self.loopback

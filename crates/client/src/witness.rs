@@ -10,7 +10,7 @@ use farthing_protocol::{Challenge, PaymentProof};
 
 use crate::PaymentId;
 use crate::in_flight::{Books, Worth};
-use crate::journal::{JournalEntry, Step, StoredCredential};
+use crate::journal::{Step, StoredCredential};
 
 /// The witness of one payment.
 pub(crate) struct FlightWitness {
@@ -45,15 +45,11 @@ impl FlightWitness {
         // A proof of identity is worth nothing later.
         let credential =
             (self.worth == Worth::Money).then(|| StoredCredential::new(self.challenge.header, value));
-        let entry = JournalEntry {
-            payment: self.id.clone(),
-            at_ms: self.books.clock.now().as_ms(),
-            step: Step::Sending { credential },
-        };
-        let books = Arc::clone(&self.books);
-        let written = tokio::task::spawn_blocking(move || books.journal.record(&entry)).await;
+        let (books, id) = (Arc::clone(&self.books), self.id.clone());
+        let written =
+            tokio::task::spawn_blocking(move || books.write(&id, Step::Sending { credential })).await;
         // A journal that panics has kept nothing for certain.
-        written.map_err(|_| "the journal stopped unexpectedly".to_owned())?.map_err(|error| error.to_string())
+        written.map_err(|_| "the journal stopped unexpectedly".to_owned())?
     }
 }
 

@@ -21,7 +21,7 @@ fn now() -> UnixMs {
 }
 
 async fn report(Extension(paid): Extension<PaidBy>) -> String {
-    format!("The report that {} paid for.", paid.reference)
+    format!("The report that {} paid for.", paid.reference.unwrap_or_default())
 }
 
 #[tokio::main]

@@ -8,6 +8,10 @@ use http_body_util::Full;
 
 use crate::credential::PAYMENT_RECEIPT;
 
+/// The code of an answer of ours, as an extension of it: tells our `502` from an upstream's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AnswerCode(pub(crate) &'static str);
+
 /// A whole answer of ours.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -16,10 +20,22 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// An answer with this JSON problem as its body. Never stored: the next one may differ (C28).
 pub(crate) fn problem(status: StatusCode, json: String) -> Answer {
+    with_headers(status, problem_headers(0), json)
+}
+
+/// The headers of every problem, with room for so many more.
+pub(crate) fn problem_headers(more: usize) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(more + 2);
+    headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers
+}
+
+/// An answer with these headers and this JSON.
+pub(crate) fn with_headers(status: StatusCode, headers: HeaderMap, json: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(json)));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
-    answer.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+    *answer.headers_mut() = headers;
     answer
 }
 
@@ -33,12 +49,14 @@ pub(crate) fn refuse(what: &Problem, retry_after_s: Option<u32>) -> Answer {
 }
 
 /// A problem of HTTP's own, not of payments: RFC 9457 with a type of `about:blank`.
-pub(crate) fn plain(status: StatusCode, code: &str, detail: &str) -> Answer {
+pub(crate) fn plain(status: StatusCode, code: &'static str, detail: &str) -> Answer {
     let title = status.canonical_reason().unwrap_or("Error");
     let body = serde_json::json!({
         "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code,
     });
-    problem(status, body.to_string())
+    let mut answer = problem(status, body.to_string());
+    answer.extensions_mut().insert(AnswerCode(code));
+    answer
 }
 
 /// The path is known and the method is not.

@@ -96,6 +96,18 @@ pub(crate) enum ReadError {
     Busy,
 }
 
+impl ReadError {
+    /// The stable code of what went wrong, as the answer says it.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::TooLarge => "body_too_large",
+            Self::Broken => "body_broken",
+            Self::TimedOut => "body_timeout",
+            Self::Busy => "gate_busy",
+        }
+    }
+}
+
 impl BodyReader {
     /// A reader with these limits and a budget of its own.
     pub(crate) fn new(limits: BoundBodyLimits) -> Self {

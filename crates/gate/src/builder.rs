@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use farthing_protocol::dialect::mpp::{OfferTerms, PreparedOffer};
-use farthing_protocol::ports::{ClaimStore, Clock, OfferError, Verifier};
-use farthing_protocol::{Binder, CredentialHeader, EncodedJson, FormatError};
+use farthing_protocol::flow::gate::GateFlow;
+use farthing_protocol::ports::{Amends, ClaimStore, Clock, OfferError, Refunder, Verifier};
+use farthing_protocol::{Binder, CredentialHeader, EncodedJson, FormatError, PreparedProblem};
 use tokio::sync::Semaphore;
 
-use crate::attempts::Attempts;
 use crate::body::{BodyReader, BoundBodyLimits};
-use crate::delivery::{InFlight, Recorder};
+use crate::epoch::Epoch;
 use crate::gate::{Gate, Inner, PreparedRoute, Priced, Way};
+use crate::kept::{AnswerOptions, Copies};
+use crate::lease::Recorder;
+use crate::observe::{Observer, Unobserved};
 use crate::route::{Access, Route, RouteError, RouteTable};
+use crate::shared::Shared;
 
 /// What happens to a request that no route matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,6 +63,14 @@ pub enum BuildError {
         /// The most.
         max: u64,
     },
+    /// A route promises money back on a rail that nobody gives it back on.
+    #[error("route `{route}` gives money back, and no refunder is there for the rail `{rail}`")]
+    NoRefunder {
+        /// The route's name.
+        route: String,
+        /// The rail.
+        rail: String,
+    },
     /// A route offers the same thing twice.
     #[error("route `{route}` makes the same offer twice")]
     SameOffer {
@@ -78,6 +89,7 @@ impl BuildError {
             Self::Challenge { source, .. } => source.code(),
             Self::OutOfRange { .. } => "setting_out_of_range",
             Self::SameOffer { .. } => "offer_twice",
+            Self::NoRefunder { .. } => "route_no_refunder",
         }
     }
 }
@@ -88,15 +100,20 @@ pub struct GateBuilder {
     binder: Binder,
     store: Arc<dyn ClaimStore>,
     clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
     boot_nonce: u64,
     routes: Vec<Route>,
     rails: Vec<Arc<dyn Verifier>>,
+    refunders: Vec<Arc<dyn Refunder>>,
+    answers: AnswerOptions,
+    service_timeout_ms: u64,
     unmatched: Unmatched,
     header: CredentialHeader,
     challenge_lifetime_ms: u64,
     lease_ms: u64,
     bound_bodies: BoundBodyLimits,
     max_verifications: usize,
+    pub(crate) shared: Shared,
 }
 
 impl std::fmt::Debug for GateBuilder {
@@ -111,8 +128,10 @@ impl std::fmt::Debug for GateBuilder {
 impl GateBuilder {
     /// How long a challenge lives if nothing else is said: five minutes.
     pub const CHALLENGE_LIFETIME_MS: u64 = 300_000;
-    /// How long a delivery may go without a sign of life: one minute.
-    pub const LEASE_MS: u64 = 60_000;
+    /// How long a call may go without a sign of life: 15 seconds.
+    pub const LEASE_MS: u64 = 15_000;
+    /// How long a service may take to answer, if nothing else is said: two minutes.
+    pub const SERVICE_TIMEOUT_MS: u64 = 120_000;
     /// Payments that are verified and settled at once.
     pub const MAX_VERIFICATIONS: usize = 256;
 
@@ -127,15 +146,20 @@ impl GateBuilder {
             binder,
             store,
             clock,
+            observer: Arc::new(Unobserved),
             boot_nonce: 0,
             routes: Vec::new(),
             rails: Vec::new(),
+            refunders: Vec::new(),
+            answers: AnswerOptions::default(),
+            service_timeout_ms: Self::SERVICE_TIMEOUT_MS,
             unmatched: Unmatched::default(),
             header: CredentialHeader::default(),
             challenge_lifetime_ms: Self::CHALLENGE_LIFETIME_MS,
             lease_ms: Self::LEASE_MS,
             bound_bodies: BoundBodyLimits::default(),
             max_verifications: Self::MAX_VERIFICATIONS,
+            shared: Shared::default(),
         }
     }
 
@@ -144,6 +168,13 @@ impl GateBuilder {
     #[must_use]
     pub const fn boot_nonce(mut self, random: u64) -> Self {
         self.boot_nonce = random;
+        self
+    }
+
+    /// Who is told what the gate does. Nobody, if nothing is said.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
         self
     }
 
@@ -169,6 +200,28 @@ impl GateBuilder {
         self
     }
 
+    /// Gives payments of its rail back, for routes with [`Amends::Refund`]: [`Gate::resolver`] does it.
+    #[must_use]
+    pub fn refunder(mut self, refunder: Arc<dyn Refunder>) -> Self {
+        self.refunders.push(refunder);
+        self
+    }
+
+    /// How answers of paid calls are kept.
+    #[must_use]
+    pub const fn answers(mut self, options: AnswerOptions) -> Self {
+        self.answers = options;
+        self
+    }
+
+    /// The longest that the service takes to answer, in milliseconds, with everything around it. Nothing is ended by it: on routes
+    /// that settle after the service, a payment that cannot be settled so late is settled before.
+    #[must_use]
+    pub const fn service_timeout_ms(mut self, ms: u64) -> Self {
+        self.service_timeout_ms = ms;
+        self
+    }
+
     /// What happens to a request that no route matches.
     #[must_use]
     pub const fn unmatched(mut self, unmatched: Unmatched) -> Self {
@@ -190,7 +243,8 @@ impl GateBuilder {
         self
     }
 
-    /// How long a delivery may go without a sign of life before somebody else may make it, in milliseconds.
+    /// How long a call may go without a sign of life before another process may serve it, in milliseconds. It is renewed at a
+    /// third of that, however long the call lasts: keep it well above the longest pause of a process or of the store.
     #[must_use]
     pub const fn lease_ms(mut self, ms: u64) -> Self {
         self.lease_ms = ms;
@@ -235,6 +289,12 @@ impl GateBuilder {
         in_range("bound_bodies.budget_bytes", bytes(bodies.budget_bytes), bytes(bodies.max_bytes), 1 << 40)?;
         let verifications = u64::try_from(self.max_verifications).unwrap_or(u64::MAX);
         in_range("max_verifications", verifications, 1, 1 << 20)?;
+        let answers = self.answers;
+        in_range("answers.max_bytes", bytes(answers.max_bytes), 0, 64 << 20)?;
+        in_range("answers.budget_bytes", bytes(answers.budget_bytes), bytes(answers.max_bytes), 1 << 40)?;
+        in_range("answers.redeliveries", u64::from(answers.redeliveries), 0, 1_000)?;
+        in_range("answers.finish_ms", answers.finish_ms, 1, 3_600_000)?;
+        in_range("answers.hold_ms", answers.hold_ms, 0, 3_600_000)?;
         let no_request = EncodedJson::encode(&serde_json::Map::new())
             .map_err(|source| BuildError::Challenge { route: String::new(), source })?;
         let table = RouteTable::new(&self.routes)?;
@@ -253,9 +313,15 @@ impl GateBuilder {
         for rail in self.rails {
             rails.entry(rail.rail().to_owned()).or_insert(rail);
         }
+        let mut refunders: BTreeMap<String, Arc<dyn Refunder>> = BTreeMap::new();
+        for refunder in self.refunders {
+            refunders.entry(refunder.rail().to_owned()).or_insert(refunder);
+        }
+        refuse_unrefundable(&self.routes, &refunders)?;
         let recorder = Recorder {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
+            observer: Arc::clone(&self.observer),
             lease_ms: self.lease_ms,
         };
         Ok(Gate::from_inner(Inner {
@@ -263,6 +329,7 @@ impl GateBuilder {
             binder: self.binder,
             store: self.store,
             clock: self.clock,
+            observer: self.observer,
             table,
             routes: prepared,
             rails,
@@ -270,20 +337,26 @@ impl GateBuilder {
             challenge_lifetime_ms: self.challenge_lifetime_ms,
             lease_ms: self.lease_ms,
             bodies: BodyReader::new(self.bound_bodies),
-            nonce_high: u128::from(self.boot_nonce) << 64,
-            nonce_low: AtomicU64::new(0),
-            in_flight: Arc::new(InFlight::default()),
+            epoch: Epoch::default(),
+            boot: self.boot_nonce,
+            copies: Arc::new(Copies::new(answers)),
+            refunders,
+            service_ms: self.service_timeout_ms,
+            nonce_low: self.shared.nonce_low,
+            in_flight: self.shared.in_flight,
             verifications: Semaphore::new(self.max_verifications),
-            attempts: Attempts::new(),
+            attempts: self.shared.attempts,
+            rates: self.shared.rates,
             no_request,
+            unpaid: PreparedProblem::new(GateFlow::unpaid()),
             recorder,
         }))
     }
 
     fn prepare(&self, route: &Route) -> Result<PreparedRoute, BuildError> {
         let name = route.name();
-        let Access::Priced { offers, bind_body } = &route.access else {
-            return Ok(PreparedRoute { name, priced: None });
+        let Access::Priced { offers, bind_body, service } = &route.access else {
+            return Ok(PreparedRoute { name: name.into(), priced: None });
         };
         let mut seen = HashSet::new();
         let mut ways = Vec::with_capacity(offers.len());
@@ -308,14 +381,28 @@ impl GateBuilder {
             };
             let prepared = PreparedOffer::new(&terms)
                 .map_err(|source| BuildError::Challenge { route: name.clone(), source })?;
-            ways.push(Way {
-                prepared,
-                verifier: Arc::clone(&offer.verifier),
-                money: offer.price.money.clone(),
-            });
+            let prepared = prepared.bound_by(&self.binder);
+            ways.push(Way { prepared, verifier: Arc::clone(&offer.verifier) });
         }
-        Ok(PreparedRoute { name, priced: Some(Priced { ways, bind_body: *bind_body }) })
+        Ok(PreparedRoute { name: name.into(), priced: Some(Priced { ways, bind_body: *bind_body, service: *service }) })
     }
+}
+
+/// A promise to give money back is kept on every rail of the route, or not made.
+fn refuse_unrefundable(
+    routes: &[Route],
+    refunders: &BTreeMap<String, Arc<dyn Refunder>>,
+) -> Result<(), BuildError> {
+    for route in routes {
+        let Access::Priced { offers, service, .. } = &route.access else { continue };
+        let mut rails = offers.iter().map(|offer| offer.verifier.rail());
+        if service.on_failure == Amends::Refund
+            && let Some(rail) = rails.find(|rail| !refunders.contains_key(*rail))
+        {
+            return Err(BuildError::NoRefunder { route: route.name(), rail: rail.to_owned() });
+        }
+    }
+    Ok(())
 }
 
 fn in_range(name: &'static str, given: u64, min: u64, max: u64) -> Result<(), BuildError> {

@@ -2,193 +2,160 @@
 //!
 //! A claim is `Delivering` from before the inner service is called until one of these happens:
 //!
-//! | what happens | recorded |
-//! |---|---|
-//! | the service answers with a status other than 2xx and 3xx | `Undelivered`, before the answer goes out |
-//! | the service fails or panics | `Undelivered` |
-//! | a 2xx or 3xx body ends in an error (upstream reset, half a body, a limit) | `Undelivered`, before the error goes out |
-//! | a 2xx or 3xx body ends, or the client stops reading it | `Delivered` |
-//! | the client leaves before the answer's head | as the service answers: the call goes on ([`crate::GateService`]) |
-//! | the process dies | nothing: the lease is released at the next start, and the payer is served again |
+//! | what happens | recorded | the payer has |
+//! |---|---|---|
+//! | the service answers with a status other than 2xx and 3xx | `Undelivered`, before the answer goes out | the call to come, or its money back |
+//! | the service fails or panics, or its answer is dropped by whoever embeds the gate | `Undelivered` | the same |
+//! | a 2xx or 3xx body ends in an error, or short of its announced length | `Undelivered`, before the error goes out | the same |
+//! | a 2xx or 3xx body was handed over to its last byte | `Delivered` | the answer |
+//! | the client leaves before that, and the rest of the answer comes and is small enough | `Undelivered` with the answer | that answer, on the same credential, until it was delivered once |
+//! | the client leaves before that, and the answer is too large to keep, or does not end in time | `Undelivered`, at most `redeliveries` times, then `Delivered` | the call again, so often |
+//! | the client leaves before that, and the rest of the answer breaks | `Undelivered` | the call to come, or its money back |
+//! | the process dies | nothing: the lease runs out, and the payer is served again | the call to come |
 //!
-//! So `Delivered` is recorded when the last byte was handed over and not before the first: a payer is rather served twice
-//! by a crash than never. A client that stops reading has been served, else
-//! the last byte would be free for ever; one that leaves before the first byte has been served too when the service has done its
-//! work, else one payment would buy any number of executions.
-//! While a delivery lasts, its lease is renewed, and [`InFlight`] refuses every other copy in this process whatever the lease
-//! says, so that a slow delivery is never doubled.
+//! So `Delivered` is recorded when the last byte was handed over and not before: a payer is rather served twice by a crash than
+//! never. Bytes that were bought may be repeated for nothing; executions of the service may not, so that nobody gains by hanging
+//! up: an answer that is kept costs no execution, and one that is not is bounded. A call whose payer leaves goes on at the
+//! service ([`crate::GateService`]), else one payment would start any number of calls. Whoever hangs up is never given money back
+//! for a call that the service did answer. `docs/adr/0008-nobody-gains-by-hanging-up.md` has the reasons.
+//!
+//! *Handed over* means taken by the server that writes to the client: what the network loses behind that is not seen here.
+//! Statuses without a body, and answers to `HEAD`, are handed over with their head.
 //!
 //! Recording is done in tasks of their own: a request future that is dropped abandons no claim.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use farthing_money::Money;
-use farthing_protocol::flow::gate::Outcome;
-use farthing_protocol::ports::{AdvanceError, ClaimId, ClaimStep, ClaimStore, Clock};
-use http::Response;
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use farthing_protocol::flow::gate::{self, Outcome, Replay};
+use farthing_protocol::ports::{ClaimId, ClaimStep, StoredAnswer};
+use http::header::HeaderValue;
+use http::{Method, Response, StatusCode};
+use http_body::Body;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::Span;
 
-use crate::answer::{attach_receipt, make_private};
+use crate::answer::{Answer, attach_receipt, make_private};
 use crate::credential::scrub_response;
+use crate::idempotency::{IDEMPOTENT_REPLAYED, PAYMENT_CREDIT};
+use crate::kept::{AnswerCopy, Copies, respond};
+use crate::lease::Holding;
+use crate::observe::{GateEvent, Lasting, Present, SPANS, Undelivered};
+use crate::passing::{DeliveryBody, Head, KeptBody, Passing};
 
 /// Who paid for this request: an extension of the request that the inner service gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaidBy {
     /// The payer, such as `did:pkh:eip155:4217:0x…`, where known.
     pub payer: Option<String>,
-    /// The receipt's reference: a transaction hash, a challenge id.
-    pub reference: String,
-    /// What was paid, where it is known: as the rail verified it, or, for a credit that is redeemed later, what the offer that it
-    /// was paid for asks. None when the route has had other terms since: the store keeps no amounts.
+    /// The receipt's reference: a transaction hash, a challenge id. None where the payment is settled after the service has
+    /// answered.
+    pub reference: Option<String>,
+    /// What is paid, as the rail verified it. None for a credit of a store that did not keep amounts yet.
     pub amount: Option<Money>,
 }
 
-/// Claims that this process is delivering.
-#[derive(Debug, Default)]
-pub(crate) struct InFlight {
-    ids: Mutex<HashSet<ClaimId>>,
-    idle: Notify,
+/// What is known of the request of a paid call when its answer comes.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) route: Arc<str>,
+    pub(crate) method: Method,
+    /// Names method and target.
+    pub(crate) target: [u8; 32],
+    /// Whether the payer has named the request with a key.
+    pub(crate) keyed: bool,
+    /// The challenge whose payment is kept, because the call had been paid before.
+    pub(crate) kept: Option<ClaimId>,
 }
 
-/// A place in [`InFlight`], given back when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    all: Arc<InFlight>,
-    id: ClaimId,
-}
-
-impl InFlight {
-    /// The only delivery of `id`, unless there is one.
-    pub(crate) fn enter(self: &Arc<Self>, id: &ClaimId) -> Option<Slot> {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.insert(id.clone()).then(|| Slot { all: Arc::clone(self), id: id.clone() })
-    }
-
-    /// Waits until nothing is being delivered or recorded.
-    pub(crate) async fn idle(&self) {
-        loop {
-            let woken = self.idle.notified();
-            if self.ids.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-                return;
-            }
-            woken.await;
-        }
+impl Asked {
+    /// Tells the payer of a payment that is kept.
+    pub(crate) fn tell_kept<B>(&self, response: &mut Response<B>) {
+        tell_kept(response, self.kept.as_ref());
     }
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut ids = self.all.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.remove(&self.id);
-        if ids.is_empty() {
-            self.all.idle.notify_waiters();
-        }
+/// Tells the payer of a payment that is kept.
+pub(crate) fn tell_kept<B>(response: &mut Response<B>, kept: Option<&ClaimId>) {
+    if let Some(Ok(id)) = kept.map(|id| HeaderValue::try_from(id.0.as_str())) {
+        response.headers_mut().insert(PAYMENT_CREDIT, id);
     }
 }
 
-/// What recording needs.
-#[derive(Clone)]
-pub(crate) struct Recorder {
-    pub(crate) store: Arc<dyn ClaimStore>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) lease_ms: u64,
-}
-
-impl Recorder {
-    /// Attempts at a last step before the lease is left to run out.
-    const ATTEMPTS: u32 = 6;
-
-    /// Records how a delivery ended. A store that does not answer is asked again; in the end the lease decides.
-    async fn record(&self, id: &ClaimId, step: ClaimStep) {
-        for attempt in 0..Self::ATTEMPTS {
-            match self.store.advance(id, step.clone(), self.clock.now()).await {
-                Ok(()) => return,
-                Err(AdvanceError::Store(error)) => {
-                    tracing::warn!(claim = %id, %error, attempt, "a delivery could not be recorded");
-                    tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
-                }
-                // An attempt before this one was written after all, or the lease ran out in another process's favour.
-                Err(error) => {
-                    tracing::warn!(claim = %id, %error, "a delivery was recorded by somebody else");
-                    return;
-                }
-            }
-        }
-        tracing::error!(claim = %id, "a delivery was not recorded; its payer may be served again");
-    }
-
-    /// Renews the lease until it is told to stop. Stops between renewals, never within one: a renewal that arrived after
-    /// the last step would open the delivery again.
-    async fn keep_lease(self, id: ClaimId, stop: Arc<Notify>) {
-        let mut wait_ms = self.lease_ms;
-        loop {
-            tokio::select! {
-                () = stop.notified() => return,
-                () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
-            }
-            let now = self.clock.now();
-            let step = ClaimStep::BeginDelivery { lease_until: now.plus_ms(self.lease_ms) };
-            // The contract renews leases that have run out. Until then the step is refused, and is tried again soon.
-            wait_ms = match self.store.advance(&id, step, now).await {
-                Ok(()) => self.lease_ms,
-                Err(AdvanceError::WrongState { state: "delivering" } | AdvanceError::Store(_)) => {
-                    (self.lease_ms / 10).max(50)
-                }
-                Err(_) => return,
-            };
-        }
-    }
-}
-
-/// A delivery that has begun and must be ended in one of the two ways.
+/// A delivery that has begun and must be ended in one of the ways of the table.
 pub(crate) struct Delivering {
     open: Option<Open>,
-    runtime: Handle,
 }
 
 struct Open {
-    recorder: Recorder,
-    slot: Slot,
-    lease: JoinHandle<()>,
-    stop: Arc<Notify>,
+    holding: Holding,
+    outcome: Outcome,
+    route: Arc<str>,
+    begun: Instant,
+    present: (Present, Span),
+}
+
+/// How a delivery ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// With this status, to the last byte; the copy of the answer, where there is one.
+    Whole(StatusCode, Option<Box<StoredAnswer>>),
+    /// Its reader left, and this is what the service answered.
+    LeftKept(Box<StoredAnswer>),
+    /// Its reader left an answer with this status, which is not kept.
+    LeftUnkept(StatusCode),
+    /// The service failed.
+    Failed(Undelivered),
 }
 
 impl Delivering {
     /// Takes over a delivery whose beginning has been recorded.
-    pub(crate) fn begin(recorder: Recorder, slot: Slot) -> Self {
-        let runtime = Handle::current();
-        let stop = Arc::new(Notify::new());
-        let lease = runtime.spawn(recorder.clone().keep_lease(slot.id.clone(), Arc::clone(&stop)));
-        Self { open: Some(Open { recorder, slot, lease, stop }), runtime }
+    pub(crate) fn begin(holding: Holding, outcome: Outcome, route: Arc<str>) -> Self {
+        let span = tracing::info_span!(target: SPANS, "deliver");
+        let present = (Present::begin(&holding.recorder().observer, Lasting::Delivery), span);
+        Self { open: Some(Open { holding, outcome, route, begun: Instant::now(), present }) }
+    }
+
+    /// Whether the answer is kept after it was delivered.
+    pub(crate) fn keeps(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.outcome.keep == gate::KeepAnswer::Yes)
+    }
+
+    /// Where tasks beside the request run, until it has ended.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.open.as_ref().map(|open| open.holding.runtime().clone())
     }
 
     /// Ends it. The task that records it runs to its end whether it is awaited or not.
-    fn end(&mut self, step: ClaimStep) -> Option<JoinHandle<()>> {
-        let Open { recorder, slot, lease, stop } = self.open.take()?;
-        stop.notify_one();
-        Some(self.runtime.spawn(async move {
-            // Never after our step: a late renewal would lead from the credit back to a delivery that nobody makes.
-            let _ = lease.await;
-            recorder.record(&slot.id, step).await;
-            drop(slot);
-        }))
+    pub(crate) fn end(&mut self, end: End) -> Option<JoinHandle<()>> {
+        let Open { holding, outcome, route, begun, present } = self.open.take()?;
+        let (status, why, ending) = match end {
+            End::Whole(status, answer) => (status, Undelivered::Dropped, gate::Ending::Whole(answer)),
+            End::LeftKept(answer) => {
+                let status = StatusCode::from_u16(answer.status).unwrap_or_default();
+                (status, Undelivered::ClientLeft, gate::Ending::LeftKept(answer))
+            }
+            End::LeftUnkept(status) => (status, Undelivered::ClientLeft, gate::Ending::LeftUnkept),
+            End::Failed(why) => (StatusCode::OK, why, gate::Ending::Failed),
+        };
+        let step = outcome.step(ending);
+        let (route, status, upstream) = (&*route, status.as_u16(), begun.elapsed());
+        holding.recorder().observer.observe(match &step {
+            ClaimStep::Delivered { .. } => GateEvent::Delivered { route, status, upstream },
+            _ => GateEvent::Credited { route, why },
+        });
+        Some(holding.end(step, present))
     }
 }
 
 impl Drop for Delivering {
     fn drop(&mut self) {
         // Nobody said how it ended: the request was dropped, or the service panicked.
-        drop(self.end(ClaimStep::Undelivered));
+        drop(self.end(End::Failed(Undelivered::Dropped)));
     }
 }
 
@@ -196,35 +163,93 @@ impl Drop for Delivering {
 pub(crate) struct Paid {
     pub(crate) outcome: Outcome,
     pub(crate) by: PaidBy,
+    pub(crate) asked: Asked,
+    pub(crate) copies: Arc<Copies>,
     pub(crate) delivering: Delivering,
 }
 
 impl Paid {
+    pub(crate) fn new(outcome: Outcome, asked: Asked, copies: &Arc<Copies>, holding: Holding) -> Self {
+        let by = PaidBy {
+            payer: outcome.payer.clone(),
+            reference: Some(outcome.receipt.reference.clone()),
+            amount: outcome.paid.clone(),
+        };
+        // The answer is in the outcome that this keeps; the one that decides about the end needs none.
+        let ending = Outcome { answer: None, ..outcome.clone() };
+        let delivering = Delivering::begin(holding, ending, Arc::clone(&asked.route));
+        Self { outcome, by, asked, copies: Arc::clone(copies), delivering }
+    }
+
     /// The answer on its way out: a 2xx with its receipt (C14), a redirect without; any other once the payment has become a credit
     /// again.
-    pub(crate) async fn deliver<B: Body>(
-        mut self,
-        response: Response<B>,
-    ) -> Response<DeliveryBody<B, B::Error>> {
-        let mut response = scrubbed(response);
-        let step = self.outcome.step(Some(response.status().as_u16()));
-        make_private(response.headers_mut());
-        if step == ClaimStep::Delivered {
-            if response.status().is_success() {
-                attach_receipt(response.headers_mut(), &self.outcome.receipt);
-            }
-            return response.map(|body| DeliveryBody { inner: body, state: State::Open(self.delivering) });
+    pub(crate) async fn deliver<B>(mut self, response: Response<B>) -> Response<DeliveryBody<B, B::Error>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Send,
+    {
+        let response = scrubbed(response);
+        let status = response.status();
+        if Outcome::is_bought(status.as_u16()) {
+            let copy = self.copies.begin(&response, self.asked.target);
+            return self.pass(response, copy, Vec::new());
         }
-        if let Some(task) = self.delivering.end(step) {
+        if let Some(task) = self.delivering.end(End::Failed(Undelivered::Status(status.as_u16()))) {
             let _ = task.await;
         }
-        response.map(|body| DeliveryBody { inner: body, state: State::Done })
+        let mut response = response.map(DeliveryBody::free);
+        make_private(response.headers_mut());
+        self.asked.tell_kept(&mut response);
+        response
+    }
+
+    /// The answer on its way out; `before` was read of its body already, and is in the copy.
+    pub(crate) fn pass<B>(
+        self,
+        mut response: Response<B>,
+        copy: AnswerCopy,
+        before: Vec<http_body::Frame<Bytes>>,
+    ) -> Response<DeliveryBody<B, B::Error>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Send,
+    {
+        let head = Head::of(&self.asked.method, &response);
+        make_private(response.headers_mut());
+        if response.status().is_success() {
+            attach_receipt(response.headers_mut(), &self.outcome.receipt);
+        }
+        self.asked.tell_kept(&mut response);
+        response.extensions_mut().insert(self.by);
+        let passing = Passing::new(self.delivering, head, copy);
+        response.map(|body| DeliveryBody::paid(body, before, passing))
+    }
+
+    /// The answer that the service gave before, for the same payment; none when there is none.
+    pub(crate) fn kept(mut self) -> Result<Response<KeptBody>, Box<Self>> {
+        let Some(answer) = self.outcome.answer.take() else { return Err(Box::new(self)) };
+        let copy = AnswerCopy::of(&self.copies, &answer, self.asked.target);
+        let mut response = respond(&answer);
+        if self.asked.keyed {
+            response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+        }
+        self.delivering.replayed();
+        Ok(self.pass(response, copy, Vec::new()))
     }
 
     /// The service gave no answer: the payment becomes a credit again.
     pub(crate) async fn failed(mut self) {
-        if let Some(task) = self.delivering.end(self.outcome.step(None)) {
+        if let Some(task) = self.delivering.end(End::Failed(Undelivered::NoAnswer)) {
             let _ = task.await;
+        }
+    }
+}
+
+impl Delivering {
+    fn replayed(&self) {
+        if let Some(open) = &self.open {
+            let event = GateEvent::ReplayServed { route: &open.route };
+            open.holding.recorder().observer.observe(event);
         }
     }
 }
@@ -235,138 +260,15 @@ impl fmt::Debug for Paid {
     }
 }
 
-/// The body of an answer behind the gate. It passes everything through and notices how it ends.
-pub struct DeliveryBody<B, E> {
-    inner: B,
-    state: State<E>,
-}
-
-enum State<E> {
-    /// Nothing is left to record.
-    Done,
-    /// What a paid call bought, on its way.
-    Open(Delivering),
-    /// It broke: recorded first, then said.
-    Broken { recording: JoinHandle<()>, error: Option<E> },
-}
-
-impl<B, E> fmt::Debug for DeliveryBody<B, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeliveryBody").finish_non_exhaustive()
+/// The answer to a call that was served before, once more (C23). Nothing is recorded.
+pub(crate) fn replay(replay: &Replay) -> Answer {
+    let mut response = respond(&replay.answer);
+    make_private(response.headers_mut());
+    if response.status().is_success() {
+        attach_receipt(response.headers_mut(), &replay.receipt);
     }
-}
-
-impl<B, E> DeliveryBody<B, E> {
-    /// A body that nobody paid for.
-    pub(crate) const fn free(inner: B) -> Self {
-        Self { inner, state: State::Done }
-    }
-}
-
-impl<B> Body for DeliveryBody<B, B::Error>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Unpin,
-{
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.get_mut();
-        if let State::Broken { recording, error } = &mut this.state {
-            // However recording went, the client learns that the body broke.
-            let _ = ready!(Pin::new(recording).poll(cx));
-            let error = error.take();
-            this.state = State::Done;
-            return Poll::Ready(error.map(Err));
-        }
-        match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
-            Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
-            Some(Err(error)) => match std::mem::replace(&mut this.state, State::Done) {
-                State::Open(mut delivering) => {
-                    let Some(recording) = delivering.end(ClaimStep::Undelivered) else {
-                        return Poll::Ready(Some(Err(error)));
-                    };
-                    this.state = State::Broken { recording, error: Some(error) };
-                    Pin::new(this).poll_frame(cx)
-                }
-                _ => Poll::Ready(Some(Err(error))),
-            },
-            None => {
-                this.finish();
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        !matches!(self.state, State::Broken { .. }) && self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-impl<B, E> DeliveryBody<B, E> {
-    /// The answer has been handed over, as far as its reader wanted it.
-    fn finish(&mut self) {
-        if let State::Open(mut delivering) = std::mem::replace(&mut self.state, State::Done) {
-            drop(delivering.end(ClaimStep::Delivered));
-        }
-    }
-}
-
-impl<B, E> Drop for DeliveryBody<B, E> {
-    fn drop(&mut self) {
-        // hyper drops a body of known length when its last byte is written, and any body when the client has gone.
-        self.finish();
-    }
-}
-
-/// The body of an answer: the gate's own, or the service's.
-#[derive(Debug)]
-pub enum GateResponseBody<B: Body> {
-    /// A challenge or a refusal.
-    Gate(Full<Bytes>),
-    /// What the service answered.
-    Service(DeliveryBody<B, B::Error>),
-}
-
-impl<B> Body for GateResponseBody<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Unpin,
-{
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.get_mut() {
-            Self::Gate(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Service(body) => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Gate(body) => body.is_end_stream(),
-            Self::Service(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Gate(body) => body.size_hint(),
-            Self::Service(body) => body.size_hint(),
-        }
-    }
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    response
 }
 
 /// Takes out of a served answer what only the gate may say.

@@ -8,25 +8,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use farthing_money::Money;
-use farthing_protocol::dialect::mpp::{Issue, PreparedOffer};
-use farthing_protocol::flow::gate::GateFlow;
-use farthing_protocol::ports::{ClaimStore, Clock, Verifier};
-use farthing_protocol::{Binder, CredentialBuf, EncodedJson, Problem, ProblemKind, accept};
+use farthing_protocol::dialect::mpp::{self, BoundOffer, Issue, IssuedId};
+use farthing_protocol::ports::{ClaimStore, Clock, LeaseHolder, Refunder, StoreEpoch, Verifier};
+use farthing_protocol::{Binder, CredentialBuf, EncodedJson, PreparedProblem, Problem, ProblemKind, accept};
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{Request, Response, StatusCode, Uri};
+use http::{Request, StatusCode, Uri};
 use http_body::Body;
-use http_body_util::Full;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use crate::answer::{self, Answer};
 use crate::attempts::Attempts;
 use crate::body::{BodyReader, BoxError, GateBody, ReadError};
 use crate::builder::{GateBuilder, Unmatched};
 use crate::credential::{ACCEPT_PAYMENT, Found, scrub_request, take};
-use crate::delivery::{DeliveryBody, GateResponseBody, InFlight, Paid, Recorder, scrubbed};
-use crate::drive::{Driven, drive};
-use crate::route::{BindBody, Match, RouteTable, resolve};
+use crate::delivery::{replay, tell_kept};
+use crate::drive::{Driven, ToDrive, drive};
+use crate::epoch::Epoch;
+use crate::idempotency;
+use crate::kept::Copies;
+use crate::lease::{InFlight, Recorder};
+use crate::observe::{GateEvent, Observer, Told};
+use crate::permit::{Decision, Kind, Permit};
+use crate::rate::RateLimiter;
+use crate::route::{BindBody, Match, RouteTable, ServiceTerms, resolve};
 
 /// Decides about requests. Cheap to clone; all clones are one gate.
 #[derive(Clone)]
@@ -39,27 +44,36 @@ pub(crate) struct Inner {
     pub(crate) binder: Binder,
     pub(crate) store: Arc<dyn ClaimStore>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) table: RouteTable,
     pub(crate) routes: Vec<PreparedRoute>,
+    /// What almost every 402 says.
+    pub(crate) unpaid: PreparedProblem,
     pub(crate) rails: BTreeMap<String, Arc<dyn Verifier>>,
     pub(crate) unmatched: Unmatched,
     pub(crate) challenge_lifetime_ms: u64,
     pub(crate) lease_ms: u64,
     pub(crate) bodies: BodyReader,
-    pub(crate) nonce_high: u128,
-    pub(crate) nonce_low: AtomicU64,
+    pub(crate) epoch: Epoch,
+    /// A random number of this start of the process.
+    pub(crate) boot: u64,
+    pub(crate) nonce_low: Arc<AtomicU64>,
+    pub(crate) copies: Arc<Copies>,
+    pub(crate) refunders: BTreeMap<String, Arc<dyn Refunder>>,
+    pub(crate) service_ms: u64,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) recorder: Recorder,
     /// A place for each payment that is being verified and settled.
     pub(crate) verifications: Semaphore,
-    pub(crate) attempts: Attempts,
+    pub(crate) attempts: Arc<Attempts>,
+    pub(crate) rates: Option<Arc<RateLimiter>>,
     /// A request that no challenge of ours has: the terms of a rail that the route does not offer.
     pub(crate) no_request: EncodedJson,
 }
 
 /// A route, ready to be asked for.
 pub(crate) struct PreparedRoute {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) priced: Option<Priced>,
 }
 
@@ -67,13 +81,13 @@ pub(crate) struct PreparedRoute {
 pub(crate) struct Priced {
     pub(crate) ways: Vec<Way>,
     pub(crate) bind_body: BindBody,
+    pub(crate) service: ServiceTerms,
 }
 
 /// One way to pay.
 pub(crate) struct Way {
-    pub(crate) prepared: PreparedOffer,
+    pub(crate) prepared: BoundOffer,
     pub(crate) verifier: Arc<dyn Verifier>,
-    pub(crate) money: Money,
 }
 
 impl fmt::Debug for Gate {
@@ -85,54 +99,41 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// What is to be done with a request.
-#[derive(Debug)]
-pub enum Decision<B> {
-    /// Serve it, and pass the answer through [`Permit::finish`].
-    Serve(Request<GateBody<B>>, Permit),
-    /// Answer with this.
-    Answer(Response<Full<Bytes>>),
+impl PreparedRoute {
+    /// The rail of one of its offers.
+    pub(crate) fn verifier(&self, offer: usize) -> Option<&dyn Verifier> {
+        Some(self.priced.as_ref()?.ways.get(offer)?.verifier.as_ref())
+    }
 }
 
-/// Leave to serve a request. Dropped without [`finish`](Self::finish), a paid call becomes a credit again: serve it in a task that
-/// a client cannot end by hanging up, as [`crate::GateService`] does, or one payment buys any number of attempts.
-#[derive(Debug)]
-pub struct Permit(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    /// No route of ours: neither the request nor the answer is touched.
-    Unmatched,
-    /// A free route.
-    Free,
-    /// A paid call.
-    Paid(Box<Paid>),
+/// What [`Gate::begin`] comes to.
+pub(crate) enum Begun<B> {
+    /// Nothing has to be waited for.
+    Decided(Decision<B>),
+    /// Boxed, because all requests would carry its size, and most never come here.
+    Waits(Box<Waiting<B>>),
 }
 
-impl Permit {
-    /// Whether the call was paid for.
-    #[must_use]
-    pub const fn is_paid(&self) -> bool {
-        matches!(self.0, Kind::Paid(_))
+impl<B> Begun<B> {
+    const fn answer(answer: Answer) -> Self {
+        Self::Decided(Decision::Answer(answer))
     }
+}
 
-    /// The answer as it goes out: scrubbed, with a receipt when the call was paid and served, and watched until its last
-    /// byte.
-    pub async fn finish<B: Body>(self, response: Response<B>) -> Response<GateResponseBody<B>> {
-        let response = match self.0 {
-            Kind::Unmatched => response.map(DeliveryBody::free),
-            Kind::Free => scrubbed(response).map(DeliveryBody::free),
-            Kind::Paid(paid) => paid.deliver(response).await,
-        };
-        response.map(GateResponseBody::Service)
-    }
+/// What a decision waits for.
+pub(crate) enum Waiting<B> {
+    /// For the body that a challenge is to be bound to, or for the store.
+    Unpaid { index: usize, reason: Reason, accept: Option<String>, body: GateBody<B> },
+    /// For the payment.
+    Paid { index: usize, request: Request<B>, credential: CredentialBuf },
+}
 
-    /// The service failed without an answer: a paid call becomes a credit again before this returns.
-    pub async fn failed(self) {
-        if let Kind::Paid(paid) = self.0 {
-            paid.failed().await;
-        }
-    }
+/// Why a payment is asked for.
+pub(crate) enum Reason {
+    /// None came.
+    Unpaid,
+    /// One came that will not do.
+    Other(Problem),
 }
 
 impl Gate {
@@ -162,10 +163,28 @@ impl Gate {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
+        self.decide(request, &mut Told::default()).await
+    }
+
+    /// The same, and tells what an observer wants to know of it.
+    pub(crate) async fn decide<B>(&self, request: Request<B>, told: &mut Told) -> Decision<B>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        match self.begin(request, told) {
+            Begun::Decided(decision) => decision,
+            Begun::Waits(waiting) => self.go_on(*waiting, told).await,
+        }
+    }
+
+    /// Decides, if nothing has to be waited for: no body, no rail, no store. Almost every unpaid request is decided here.
+    pub(crate) fn begin<B>(&self, request: Request<B>, told: &mut Told) -> Begun<B> {
         let (path, found) = match resolve(&self.inner.table, request.method(), request.uri().path()) {
             Ok(resolved) => resolved,
             Err(error) => {
-                return Decision::Answer(answer::plain(
+                self.refused(told, error.code());
+                return Begun::answer(answer::plain(
                     StatusCode::BAD_REQUEST,
                     error.code(),
                     &error.to_string(),
@@ -176,81 +195,149 @@ impl Gate {
             (Match::Route(index), _) => index,
             (Match::NoMethod { .. } | Match::NoPath, Unmatched::PassThrough) => {
                 let request = request.map(GateBody::Stream);
-                return Decision::Serve(request, Permit(Kind::Unmatched));
+                return Begun::Decided(Decision::Serve(request, Permit(Kind::Unmatched)));
             }
             (Match::NoMethod { allowed }, Unmatched::Refuse) => {
-                return Decision::Answer(answer::method_not_allowed(&allowed));
+                self.refused(told, "method_not_allowed");
+                return Begun::answer(answer::method_not_allowed(&allowed));
             }
-            (Match::NoPath | Match::LooksPriced, _) => return Decision::Answer(answer::not_found()),
+            (Match::NoPath | Match::LooksPriced, _) => {
+                self.refused(told, "no_such_route");
+                return Begun::answer(answer::not_found());
+            }
         };
+        told.route = Some(index);
         let rewritten = path.rewritten().map(str::to_owned);
         let mut request = request;
         if let Some(path) = rewritten
             && let Err(error) = set_path(request.uri_mut(), &path)
         {
             tracing::debug!(%error, "a normal path is not a URI");
-            return Decision::Answer(answer::not_found());
+            return Begun::answer(answer::not_found());
         }
         match self.inner.routes[index].priced {
             None => {
                 scrub_request(request.headers_mut());
-                Decision::Serve(request.map(GateBody::Stream), Permit(Kind::Free))
+                Begun::Decided(Decision::Serve(request.map(GateBody::Stream), Permit(Kind::Free)))
             }
-            Some(_) => self.priced(index, request).await,
+            Some(_) => self.priced(index, request, told),
         }
     }
 
-    async fn priced<B>(&self, index: usize, mut request: Request<B>) -> Decision<B>
-    where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<BoxError>,
-    {
+    fn priced<B>(&self, index: usize, mut request: Request<B>, told: &mut Told) -> Begun<B> {
         let found = take(request.headers_mut());
-        let accept = preferences(request.headers());
-        let accept = accept.as_deref();
-        let problem = match found {
-            Found::One(credential) => return self.paid(index, request, credential).await,
-            Found::None => GateFlow::unpaid(),
+        if let Some(limited) = self.limited(&found, &request, told) {
+            return Begun::answer(limited);
+        }
+        let reason = match found {
+            Found::One(credential) => {
+                return Begun::Waits(Box::new(Waiting::Paid { index, request, credential }));
+            }
+            Found::None => Reason::Unpaid,
             Found::Unreadable(error) => {
-                Problem::new(ProblemKind::MalformedCredential, error.code(), error.to_string())
+                Reason::Other(Problem::new(ProblemKind::MalformedCredential, error.code(), error.to_string()))
             }
             Found::Several => {
                 let detail = "Send one credential a request.";
                 let problem = Problem::new(ProblemKind::BadRequest, "several_credentials", detail);
-                return Decision::Answer(answer::refuse(&problem, None));
+                self.refused(told, problem.code);
+                return Begun::answer(answer::refuse(&problem, None));
             }
         };
-        let body = GateBody::Stream(request.into_body());
-        Decision::Answer(self.challenge(index, &problem, accept, body).await)
+        let accept = preferences(request.headers());
+        let binds = self.inner.routes[index].priced.as_ref().map(|priced| priced.bind_body);
+        match (binds, self.inner.known_epoch()) {
+            (Some(BindBody::No), Some(epoch)) => {
+                Begun::answer(self.offer(index, &reason, (accept.as_deref(), None), epoch, told))
+            }
+            _ => {
+                let body = GateBody::Stream(request.into_body());
+                Begun::Waits(Box::new(Waiting::Unpaid { index, reason, accept, body }))
+            }
+        }
     }
 
-    async fn paid<B>(&self, index: usize, mut request: Request<B>, credential: CredentialBuf) -> Decision<B>
+    /// Decides about what [`Self::begin`] could not decide at once.
+    pub(crate) async fn go_on<B>(&self, waiting: Waiting<B>, told: &mut Told) -> Decision<B>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        match waiting {
+            Waiting::Paid { index, request, credential } => self.paid(index, request, credential, told).await,
+            Waiting::Unpaid { index, reason, accept, body } => {
+                let problem = match &reason {
+                    Reason::Unpaid => self.inner.unpaid.problem(),
+                    Reason::Other(problem) => problem,
+                };
+                Decision::Answer(self.challenge(index, problem, accept.as_deref(), body, told).await)
+            }
+        }
+    }
+
+    async fn paid<B>(
+        &self,
+        index: usize,
+        mut request: Request<B>,
+        credential: CredentialBuf,
+        told: &mut Told,
+    ) -> Decision<B>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let accept = preferences(request.headers());
         scrub_request(request.headers_mut());
+        let Ok(key) = idempotency::key(request.headers()) else {
+            let detail = "Send one Idempotency-Key of 1 to 255 visible ASCII characters, or none.";
+            let problem = Problem::new(ProblemKind::BadRequest, "idempotency_key_invalid", detail);
+            self.refused(told, problem.code);
+            return Decision::Answer(answer::refuse(&problem, None));
+        };
         let (parts, body) = request.into_parts();
+        let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
+        let what = ToDrive { index, credential, method: parts.method.clone(), target, key, accept };
+        let accept = what.accept.clone();
         // In a task of its own: a client that hangs up does not stop a settlement half way.
-        let driven = tokio::spawn(drive(self.clone(), index, credential, body)).await;
+        let driven = tokio::spawn(drive(self.clone(), what, body).in_current_span()).await;
         match driven {
-            Ok(Driven::Deliver(paid, body)) => {
+            Ok(Driven::Deliver(paid, body)) => match paid.kept() {
+                Ok(kept) => Decision::Kept(kept),
+                Err(paid) => {
+                    let mut request = Request::from_parts(parts, body);
+                    request.extensions_mut().insert(paid.by.clone());
+                    Decision::Serve(request, Permit(Kind::Paid(paid)))
+                }
+            },
+            Ok(Driven::Serve(reserved, body)) => {
                 let mut request = Request::from_parts(parts, body);
-                request.extensions_mut().insert(paid.by.clone());
-                Decision::Serve(request, Permit(Kind::Paid(paid)))
+                request.extensions_mut().insert(reserved.by.clone());
+                Decision::Serve(request, Permit(Kind::Reserved(reserved)))
             }
-            Ok(Driven::Challenge(problem, body)) => {
-                Decision::Answer(self.challenge(index, &problem, accept.as_deref(), body).await)
+            Ok(Driven::Replay(again, kept)) => {
+                let route = &*self.inner.routes[index].name;
+                self.inner.observer.observe(GateEvent::ReplayServed { route });
+                let mut answer = replay(&again);
+                tell_kept(&mut answer, kept.as_ref());
+                Decision::Answer(answer)
             }
-            Ok(Driven::Refuse { problem, retry_after_s }) => {
-                Decision::Answer(answer::refuse(&problem, retry_after_s))
+            Ok(Driven::Challenge(problem, body, kept)) => {
+                let mut answer = self.challenge(index, &problem, accept.as_deref(), body, told).await;
+                tell_kept(&mut answer, kept.as_ref());
+                Decision::Answer(answer)
             }
-            Ok(Driven::Unreadable(error)) => Decision::Answer(self.unreadable_body(error)),
+            Ok(Driven::Refuse { problem, retry_after_s, kept }) => {
+                self.refused(told, problem.code);
+                let mut answer = answer::refuse(&problem, retry_after_s);
+                tell_kept(&mut answer, kept.as_ref());
+                Decision::Answer(answer)
+            }
+            Ok(Driven::Unreadable(error)) => Decision::Answer(self.unreadable_body(error, told)),
             Err(error) => {
                 tracing::error!(panicked = error.is_panic(), "the task that handles a payment ended early");
                 let detail = "The payment's state is kept. Send the same credential again.";
                 let problem = Problem::new(ProblemKind::PaymentPending, "payment_interrupted", detail);
+                self.refused(told, problem.code);
                 Decision::Answer(answer::refuse(&problem, Some(1)))
             }
         }
@@ -263,6 +350,7 @@ impl Gate {
         problem: &Problem,
         accept: Option<&str>,
         body: GateBody<B>,
+        told: &mut Told,
     ) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
@@ -273,35 +361,84 @@ impl Gate {
             BindBody::No => None,
             BindBody::Yes => match self.inner.bodies.digest(body).await {
                 Ok(digest) => Some(digest),
-                Err(error) => return self.unreadable_body(error),
+                Err(error) => return self.unreadable_body(error, told),
             },
         };
+        self.issue(index, problem, (accept, digest.as_deref()), told).await
+    }
+
+    /// The same, for a client that prefers to pay like `accept`, and for a body with this digest.
+    pub(crate) async fn issue(
+        &self,
+        index: usize,
+        problem: &Problem,
+        (accept, digest): (Option<&str>, Option<&str>),
+        told: &mut Told,
+    ) -> Answer {
+        let Ok(epoch) = self.inner.epoch().await else {
+            let detail = "Payments cannot be asked for right now.";
+            self.refused(told, "store_unavailable");
+            let problem = Problem::new(ProblemKind::PaymentPending, "store_unavailable", detail);
+            return answer::refuse(&problem, Some(1));
+        };
+        self.offer(index, &Reason::Other(problem.clone()), (accept, digest), epoch, told)
+    }
+
+    fn offer(
+        &self,
+        index: usize,
+        reason: &Reason,
+        (accept, digest): (Option<&str>, Option<&str>),
+        epoch: StoreEpoch,
+        told: &mut Told,
+    ) -> Answer {
+        let Some(priced) = &self.inner.routes[index].priced else { return answer::not_found() };
         let expires = self.inner.clock.now().plus_ms(self.inner.challenge_lifetime_ms);
-        let mut headers = HeaderMap::with_capacity(priced.ways.len() + 4);
-        let mut first_id = None;
-        for way in order(&priced.ways, accept) {
-            let issue = Issue { expires, nonce: self.inner.nonce(), digest: digest.as_deref() };
-            let mut value = String::with_capacity(1024);
-            let id = priced.ways[way].prepared.issue(&self.inner.binder, &issue, &mut value);
+        let mut headers = answer::problem_headers(priced.ways.len());
+        let mut first_id: Option<IssuedId> = None;
+        let mut append = |way: usize| {
+            let issue = Issue { expires, nonce: self.inner.nonce(epoch), digest };
+            let mut value = String::new();
+            let id = priced.ways[way].prepared.issue(&issue, &mut value);
             let Ok(value) = HeaderValue::try_from(value) else {
                 tracing::error!(route = %self.inner.routes[index].name, "a challenge cannot be written");
-                continue;
+                return;
             };
             headers.append(WWW_AUTHENTICATE, value);
             first_id.get_or_insert(id);
+        };
+        match accept {
+            None => (0..priced.ways.len()).for_each(&mut append),
+            Some(accept) => order(&priced.ways, accept).into_iter().for_each(&mut append),
         }
         let Some(first_id) = first_id else {
             // A 402 never goes out without a challenge (C1).
             let detail = "The payment cannot be asked for.";
             let problem = Problem::new(ProblemKind::InternalPaymentError, "challenge_unwritable", detail);
+            self.refused(told, problem.code);
             return answer::refuse(&problem, None);
         };
-        let mut answer = answer::problem(StatusCode::PAYMENT_REQUIRED, problem.to_json(Some(&first_id)));
-        answer.headers_mut().extend(headers);
-        answer
+        let (json, code) = match reason {
+            Reason::Unpaid => {
+                (self.inner.unpaid.to_json(first_id.as_str()), self.inner.unpaid.problem().code)
+            }
+            Reason::Other(problem) => (problem.to_json(Some(first_id.as_str())), problem.code),
+        };
+        let route = &*self.inner.routes[index].name;
+        told.code = Some(code);
+        self.inner.observer.observe(GateEvent::Offered { route, code });
+        answer::with_headers(StatusCode::PAYMENT_REQUIRED, headers, json)
     }
 
-    fn unreadable_body(&self, error: ReadError) -> Answer {
+    /// Tells the observer of an answer of our own.
+    fn refused(&self, told: &mut Told, code: &'static str) {
+        told.code = Some(code);
+        let route = told.route.map(|index| &*self.inner.routes[index].name);
+        self.inner.observer.observe(GateEvent::Refused { route, code });
+    }
+
+    fn unreadable_body(&self, error: ReadError, told: &mut Told) -> Answer {
+        self.refused(told, error.code());
         let (code, detail) = match error {
             ReadError::TooLarge => {
                 let max = self.inner.bodies.max_bytes();
@@ -337,20 +474,24 @@ impl Gate {
 }
 
 impl Inner {
-    /// Unique per challenge: a random number per start, and a count.
-    fn nonce(&self) -> u128 {
-        self.nonce_high | u128::from(self.nonce_low.fetch_add(1, Ordering::Relaxed))
+    /// Unique per challenge: the store's history, a random number per start, and a count.
+    pub(crate) fn nonce(&self, epoch: StoreEpoch) -> u128 {
+        let boot = u32::try_from((self.boot ^ (self.boot >> 32)) & u64::from(u32::MAX)).unwrap_or_default();
+        mpp::nonce(epoch, boot, self.nonce_low.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Unique per lease: a random number per start, and a count.
+    pub(crate) fn holder(&self) -> LeaseHolder {
+        let count = self.nonce_low.fetch_add(1, Ordering::Relaxed);
+        LeaseHolder(u128::from(self.boot) << 64 | u128::from(count))
     }
 }
 
-/// The offers in the order that the client prefers; all of them, in ours, when it does not say.
-fn order(ways: &[Way], accept: Option<&str>) -> Vec<usize> {
-    if accept.is_none() {
-        return (0..ways.len()).collect();
-    }
+/// The offers in the order that the client prefers.
+fn order(ways: &[Way], accept: &str) -> Vec<usize> {
     let kinds: Vec<(&str, &str)> =
         ways.iter().map(|way| (way.verifier.method().as_str(), way.verifier.intent().as_str())).collect();
-    accept::rank(accept, &kinds)
+    accept::rank(Some(accept), &kinds)
 }
 
 /// The `Accept-Payment` values, merged.

@@ -1,5 +1,6 @@
 //! [`GateLayer`]: the gate as a tower layer, for any service that takes `http` requests.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,13 +8,18 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::body::{BoxError, GateBody};
-use crate::delivery::GateResponseBody;
-use crate::gate::{Decision, Gate, Permit};
+use crate::delivery::PaidBy;
+use crate::gate::{Begun, Gate};
+use crate::observe::{Ending, SPANS, propagate, request_span};
+use crate::passing::GateResponseBody;
+use crate::permit::{Decision, Permit};
 
 /// Puts a [`Gate`] before a service.
 #[derive(Debug, Clone)]
@@ -40,7 +46,8 @@ impl<S> Layer<S> for GateLayer {
 /// A service behind a [`Gate`].
 ///
 /// A paid call runs in a task of its own and goes on when the client leaves: one payment buys one execution, not as many as its
-/// payer hangs up on. A 2xx or 3xx that nobody waits for any more counts as delivered; a failure leaves a credit, as ever. So
+/// payer hangs up on. An answer that nobody waits for any more is read to its end and kept for its payer; a failure leaves a credit,
+/// as ever. So
 ///
 /// - the service and what it answers are `Send + 'static`, and task-local values of the caller are not seen by paid calls;
 /// - nobody but the service bounds how long it takes: put a time-out inside the gate ([`crate::proxy::Proxy`] has its own).
@@ -65,46 +72,121 @@ where
     S::Error: Send + 'static,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
-    R: Body<Data = Bytes> + Send + 'static,
+    R: Body<Data = Bytes> + Send + Unpin + 'static,
     R::Error: Send,
 {
     type Response = Response<GateResponseBody<R>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+    type Future = GateFuture<Self::Response, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let span = request_span(request.method(), request.headers());
+        let mut ending = Ending::begin(&self.gate, request.method(), span.clone());
+        let begun = match span.in_scope(|| self.gate.begin(request, ending.told())) {
+            // At once, and without a box: most requests to a priced route are unpaid.
+            Begun::Decided(Decision::Answer(answer)) => {
+                ending.answered(answer.status().as_u16(), None);
+                return GateFuture(State::Answered(Some(answer.map(GateResponseBody::Gate))));
+            }
+            begun => begun,
+        };
         // The service that was made ready is the one to call; the clone takes its place.
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
         let gate = self.gate.clone();
-        Box::pin(async move {
-            match gate.check(request).await {
-                Decision::Answer(answer) => Ok(answer.map(GateResponseBody::Gate)),
-                Decision::Serve(request, permit) if permit.is_paid() => {
-                    outlive_client(serve(inner, request, permit)).await
+        let answered = async move {
+            let decision = match begun {
+                Begun::Decided(decision) => decision,
+                Begun::Waits(waiting) => gate.go_on(*waiting, ending.told()).await,
+            };
+            match decision {
+                Decision::Answer(answer) => {
+                    ending.answered(answer.status().as_u16(), None);
+                    Ok(answer.map(GateResponseBody::Gate))
                 }
-                Decision::Serve(request, permit) => serve(inner, request, permit).await,
+                Decision::Kept(answer) => {
+                    ending.answered(answer.status().as_u16(), None);
+                    ending.paid(answer.extensions().get::<PaidBy>());
+                    Ok(answer.map(|body| GateResponseBody::Kept(body).watched(ending)))
+                }
+                Decision::Serve(request, permit) if permit.is_paid() => {
+                    ending.paid(permit.paid_by());
+                    let served = async {
+                        // Until it is taken out of the task, nobody has it.
+                        let answer = serve(inner, request, (permit, ending)).await;
+                        answer.map(|answer| answer.map(GateResponseBody::withheld))
+                    };
+                    let answer = outlive_client(served).await;
+                    answer.map(|answer| answer.map(GateResponseBody::handed))
+                }
+                Decision::Serve(request, permit) => serve(inner, request, (permit, ending)).await,
             }
-        })
+        };
+        GateFuture(State::Serving(Box::pin(answered.instrument(span))))
+    }
+}
+
+/// What a [`GateService`] answers, when it does.
+pub struct GateFuture<T, E>(State<T, E>);
+
+enum State<T, E> {
+    /// It was decided as soon as it was asked.
+    Answered(Option<T>),
+    /// The service, a rail or the store is asked.
+    Serving(Pin<Box<dyn Future<Output = Result<T, E>> + Send>>),
+}
+
+impl<T, E> fmt::Debug for GateFuture<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GateFuture").finish_non_exhaustive()
+    }
+}
+
+// Nothing in it is pinned in place: the answer is moved out, and the box is its own pin.
+impl<T, E> Unpin for GateFuture<T, E> {}
+
+impl<T, E> Future for GateFuture<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        match &mut self.0 {
+            State::Answered(answer) => {
+                Poll::Ready(Ok(answer.take().expect("a future is not polled again once it is ready")))
+            }
+            State::Serving(serving) => serving.as_mut().poll(cx),
+        }
     }
 }
 
 /// Calls the service, and tells the permit how that went.
 async fn serve<S, B, R>(
     mut inner: S,
-    request: Request<GateBody<B>>,
-    permit: Permit,
+    mut request: Request<GateBody<B>>,
+    (permit, mut ending): (Permit, Ending),
 ) -> Result<Response<GateResponseBody<R>>, S::Error>
 where
     S: Service<Request<GateBody<B>>, Response = Response<R>>,
-    R: Body<Data = Bytes>,
+    R: Body<Data = Bytes> + Send + Unpin + 'static,
+    R::Error: Send,
 {
-    match inner.call(request).await {
-        Ok(response) => Ok(permit.finish(response).await),
+    let span = tracing::info_span!(target: SPANS, "upstream", status = Empty, code = Empty);
+    span.in_scope(|| propagate(ending.observer(), &mut request));
+    let begun = Instant::now();
+    let answered = inner.call(request).instrument(span.clone()).await;
+    ending.upstream(&answered, begun.elapsed(), &span);
+    drop(span);
+    match answered {
+        Ok(response) => {
+            let response = permit.finish(response).await;
+            if let Some(by) = response.extensions().get::<PaidBy>() {
+                ending.paid(Some(by));
+            }
+            Ok(response.map(|body| body.watched(ending)))
+        }
         Err(error) => {
             permit.failed().await;
             Err(error)
@@ -112,7 +194,7 @@ where
     }
 }
 
-/// Runs a call that goes on when this future is dropped. Its answer is dropped then, which records the delivery.
+/// Runs a call that goes on when this future is dropped. Its answer is dropped then, which records what becomes of it.
 async fn outlive_client<T: Send + 'static>(call: impl Future<Output = T> + Send + 'static) -> T {
     match tokio::spawn(call.in_current_span()).await {
         Ok(answer) => answer,

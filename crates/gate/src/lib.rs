@@ -8,6 +8,7 @@
 //! [`farthing_protocol::ports::ClaimStore`], the time as [`farthing_protocol::ports::Clock`]. Credentials are never logged,
 //! and never reach the service behind it (C19).
 
+mod address;
 mod answer;
 mod attempts;
 mod body;
@@ -15,19 +16,39 @@ mod builder;
 mod credential;
 mod delivery;
 mod drive;
+mod epoch;
 mod gate;
+mod idempotency;
+mod kept;
 mod layer;
+mod lease;
+pub mod observe;
+mod passing;
 mod path;
+mod permit;
 pub mod proxy;
+mod rate;
 mod recover;
+mod refunds;
+mod reserved;
 mod route;
 pub mod server;
+mod settle;
+mod shared;
+mod waits;
 
+pub use address::PrivateAddresses;
 pub use body::{BoundBodyLimits, BoxError, GateBody};
 pub use builder::{BuildError, GateBuilder, Unmatched};
-pub use delivery::{DeliveryBody, GateResponseBody, PaidBy};
-pub use gate::{Decision, Gate, Permit};
-pub use layer::{GateLayer, GateService};
+pub use delivery::PaidBy;
+pub use gate::Gate;
+pub use kept::AnswerOptions;
+pub use layer::{GateFuture, GateLayer, GateService};
+pub use passing::{DeliveryBody, GateResponseBody, KeptBody};
 pub use path::{NormalPath, PathError};
+pub use permit::{Decision, Permit};
+pub use rate::{Rate, RateLimiter, RateLimits};
 pub use recover::{Recovered, ResolverOptions};
-pub use route::{Access, BindBody, Match, Pattern, PatternError, Route, RouteError, RouteOffer, RouteTable};
+pub use route::{
+    Access, BindBody, Match, Pattern, PatternError, Route, RouteError, RouteOffer, RouteTable, ServiceTerms,
+};

@@ -120,13 +120,31 @@ impl<'a> NormalPath<'a> {
     }
 }
 
-/// A segment as the laxest server reads it: case, what follows a `;`, `?` or `#`, and outer spaces and final dots ignored.
-/// Two segments that fold alike may be one resource to an upstream.
+/// A segment as the laxest server reads it: case, width, what cannot be seen, what follows a `;`, `?` or `#`, and outer spaces
+/// and final dots ignored. Two segments that fold alike may be one resource to an upstream.
 pub(crate) fn fold(segment: &str) -> String {
-    let end = segment.find([';', '?', '#']).unwrap_or(segment.len());
-    let cut = segment[..end].trim_matches(' ').trim_end_matches(['.', ' ']);
+    let narrow: Cow<'_, str> = if segment.is_ascii() {
+        Cow::Borrowed(segment)
+    } else {
+        Cow::Owned(segment.chars().filter(|c| !is_invisible(*c)).map(narrow).collect())
+    };
+    let end = narrow.find([';', '?', '#']).unwrap_or(narrow.len());
+    let cut = narrow[..end].trim_matches(' ').trim_end_matches(['.', ' ']);
     // Through upper case, because letters such as the long s have no lower case of their own.
     cut.to_uppercase().to_lowercase()
+}
+
+/// The ASCII character that a full-width one is mapped to by servers that normalise to NFKC, or to their code page.
+fn narrow(c: char) -> char {
+    match u32::from(c) {
+        wide @ 0xff01..=0xff5e => char::from_u32(wide - 0xfee0).unwrap_or(c),
+        _ => c,
+    }
+}
+
+/// Characters without a width, which some servers drop: soft hyphen, zero-width spaces and joiners, byte order mark.
+const fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
 /// Whether a path is its own normal form at a glance: the usual case.

@@ -1,24 +1,29 @@
-//! Payments whose outcome is not known: asked about before serving, and again until it is known. Such a payment is never
-//! charged again and never granted meanwhile; once settled it is a credit that the same credential redeems.
+//! Payments that are open: their outcome is not known, nobody serves them any more, or they are to be given back. They are looked
+//! at before serving, and again until they are closed. A payment whose outcome is not known is never charged again and never
+//! granted meanwhile; once settled it is a credit that the same credential redeems.
 //!
 //! Serving does not have to wait for it: a claim that is not resolved stays `Settling`, and its credential is answered 409
 //! until it is. So what is asked before serving is bounded in time, and the rest is left to [`Gate::resolver`].
 //!
-//! Each payment has waits of its own, and those that were asked about least come first: payments whose outcome can never be
-//! learned do not keep the others waiting, and one error says nothing about the next payment.
+//! Each payment has waits of its own: payments whose outcome can never be learned do not keep the others waiting, and one error
+//! says nothing about the next payment. Any number of processes may do this over one store: every step names the state that
+//! it starts from, and whoever comes second learns that it was taken.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{
-    AdvanceError, Claim, ClaimId, ClaimStep, Delivery, Resolution, StoreError, Verifier,
+    AdvanceError, Claim, ClaimId, ClaimStep, Delivery, Listed, Page, ReservationFate, Resolution, StoreError,
+    Verifier,
 };
 use futures_util::{StreamExt, stream};
 use tokio::task::AbortHandle;
 
 use crate::gate::{Gate, Inner};
+use crate::observe::{GateEvent, Resolved};
+use crate::waits::{Silent, Waits};
 
 /// What became of the payments that were unresolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +34,10 @@ pub struct Recovered {
     pub settled: usize,
     /// Payments that turned out to have failed.
     pub failed: usize,
+    /// Reservations whose process has gone: nothing was charged.
+    pub abandoned: usize,
+    /// Payments that turned out to have been given back.
+    pub refunded: usize,
     /// Payments whose outcome is still not known, asked about or not.
     pub pending: usize,
 }
@@ -45,6 +54,8 @@ pub struct ResolverOptions {
     pub max_wait_ms: u64,
     /// How long a rail may take to say what became of one payment, in milliseconds.
     pub ask_timeout_ms: u64,
+    /// How long a payment that is to be given back is left for its payer to come for the call again, in milliseconds.
+    pub refund_after_ms: u64,
     /// How long a final claim is kept after its challenge has expired, in milliseconds: so long a replay is told apart from
     /// an expired challenge. Never shorter than a rail still looks at payments after their challenge has expired.
     pub keep_final_ms: u64,
@@ -57,6 +68,7 @@ impl Default for ResolverOptions {
             min_wait_ms: 1_000,
             max_wait_ms: 60_000,
             ask_timeout_ms: 30_000,
+            refund_after_ms: 60_000,
             keep_final_ms: 7 * 86_400_000,
         }
     }
@@ -64,20 +76,17 @@ impl Default for ResolverOptions {
 
 /// Payments that are asked about at once.
 const AT_ONCE: usize = 16;
-/// Payments that are asked about in a round. What a store lists at most.
-const LISTED: usize = 10_000;
+/// Payments that are listed at a time.
+const PAGE: usize = 1_000;
 /// Final claims that are forgotten a round.
 const PRUNED: usize = 1_000;
-/// How many of the shortest waits may lie between two rounds.
-const LONGEST_PAUSE: u64 = 8;
 
 impl Gate {
     /// How long [`recover`](Self::recover) asks the rails: ten seconds.
     pub const RECOVER_MS: u64 = 10_000;
 
-    /// Brings the store in order after a stop of any kind: gives every lease back, and asks the rails about every payment
-    /// whose outcome is not known, for at most [`RECOVER_MS`](Self::RECOVER_MS). Runs before serving, by the one process that
-    /// owns the store.
+    /// Brings the store in order after a stop of any kind: gives leases back that nobody can hold any more, and asks the rails about every payment
+    /// whose outcome is not known, for at most [`RECOVER_MS`](Self::RECOVER_MS). Runs before serving.
     ///
     /// # Errors
     /// [`StoreError`]. A rail that does not answer is no error: its payments stay pending, which is safe to serve with, and
@@ -94,9 +103,16 @@ impl Gate {
     pub async fn recover_within(&self, limit_ms: u64) -> Result<Recovered, StoreError> {
         let inner = self.inner();
         let now = inner.clock.now();
+        inner.ask_epoch().await?;
         let released = inner.store.release_leases(now).await?;
         let mut round = Round::new(Waits::new(ResolverOptions::default()));
-        let asked = tokio::time::timeout(Duration::from_millis(limit_ms), inner.ask_all(now, &mut round));
+        let all = async {
+            for listed in [Listed::Abandoned, Listed::Settling, Listed::Refunding] {
+                inner.look_at(listed, now, &mut round).await?;
+            }
+            Ok(())
+        };
+        let asked = tokio::time::timeout(Duration::from_millis(limit_ms), all);
         match asked.await {
             Ok(asked) => asked?,
             Err(_) => tracing::warn!(
@@ -106,8 +122,9 @@ impl Gate {
         Ok(Recovered { released, ..round.sum() })
     }
 
-    /// Asks the rails, again and again, about payments whose outcome has not been known for a while, and forgets final
-    /// claims that are old. Never returns: run it in a task of its own beside the server, and drop it to stop it.
+    /// Asks the rails, again and again, about payments whose outcome has not been known for a while, gives up reservations of
+    /// processes that have gone, gives back what is to be given back, and forgets final claims that are old. Credits are kept for
+    /// ever, and their answers with them: their payers have paid. Never returns: run it in a task of its own beside the server, and drop it to stop it.
     pub async fn resolver(&self, options: ResolverOptions) {
         let inner = self.inner();
         let late_ms = inner.rails.values().map(|rail| rail.late_ms()).max().unwrap_or(0);
@@ -120,146 +137,169 @@ impl Gate {
             let now = inner.clock.now();
             let ago = |ms: u64| UnixMs::from_ms(now.as_ms().saturating_sub(ms));
             let mut round = Round::new(waits);
-            wait_ms = match inner.ask_all(ago(options.older_than_ms), &mut round).await {
+            wait_ms = match inner.round(now, &mut round).await {
                 Ok(()) => round.waits.pause_ms(),
                 Err(error) => {
+                    inner.observer.observe(GateEvent::StoreError { during: "list" });
                     tracing::error!(%error, "unresolved payments could not be listed");
                     wait_ms.saturating_mul(2).min(options.max_wait_ms).max(1)
                 }
             };
             waits = round.waits;
             if let Err(error) = inner.store.prune(ago(keep_ms), PRUNED).await {
+                inner.observer.observe(GateEvent::StoreError { during: "prune" });
                 tracing::error!(%error, "old claims could not be forgotten");
             }
         }
     }
 }
 
-/// How long each payment is left alone that was asked about in vain.
-struct Waits {
-    options: ResolverOptions,
-    of: HashMap<ClaimId, Wait>,
-}
-
-#[derive(Default, Clone, Copy)]
-struct Wait {
-    /// Times that it was asked about in vain.
-    times: u32,
-    left_ms: u64,
-}
-
-impl Waits {
-    fn new(options: ResolverOptions) -> Self {
-        Self { options, of: HashMap::new() }
-    }
-
-    fn get(&self, id: &ClaimId) -> Wait {
-        self.of.get(id).copied().unwrap_or_default()
-    }
-
-    /// This one was asked about in vain once more.
-    fn lengthen(&mut self, id: ClaimId) {
-        let ResolverOptions { min_wait_ms, max_wait_ms, .. } = self.options;
-        let wait = self.of.entry(id).or_default();
-        wait.left_ms = min_wait_ms.saturating_mul(1 << wait.times.min(32)).min(max_wait_ms);
-        wait.times = wait.times.saturating_add(1);
-    }
-
-    fn pass(&mut self, ms: u64) {
-        for wait in self.of.values_mut() {
-            wait.left_ms = wait.left_ms.saturating_sub(ms);
-        }
-    }
-
-    /// Until the next round: until a payment's wait is over, and not for long, as there may be new payments.
-    fn pause_ms(&self) -> u64 {
-        let shortest = self.options.min_wait_ms.max(1);
-        let due = self.of.values().map(|wait| wait.left_ms).min().unwrap_or(shortest);
-        due.clamp(shortest, shortest.saturating_mul(LONGEST_PAUSE))
-    }
-}
-
-/// One look at every payment that is not resolved. It may end before all of them were asked about.
+/// One look at every open payment. It may end before all of them were looked at.
 struct Round {
     waits: Waits,
-    listed: usize,
-    settled: usize,
-    failed: usize,
+    /// Everything that is open.
+    seen: HashSet<ClaimId>,
+    silent: Silent,
+    /// Payments whose outcome was not known.
+    unknown: usize,
+    sum: Recovered,
 }
 
 impl Round {
-    const fn new(waits: Waits) -> Self {
-        Self { waits, listed: 0, settled: 0, failed: 0 }
+    fn new(waits: Waits) -> Self {
+        let (seen, silent) = (HashSet::new(), Silent::default());
+        Self { waits, seen, silent, unknown: 0, sum: Recovered::default() }
     }
 
     fn note(&mut self, id: ClaimId, fate: Fate) {
         match fate {
-            Fate::Settled => self.settled += 1,
-            Fate::Failed => self.failed += 1,
+            Fate::Settled => self.sum.settled += 1,
+            Fate::Failed => self.sum.failed += 1,
+            Fate::Abandoned => self.sum.abandoned += 1,
+            Fate::Refunded => self.sum.refunded += 1,
+            Fate::Closed => {}
             Fate::Pending => return self.waits.lengthen(id),
             Fate::NotAsked => return,
         }
-        self.waits.of.remove(&id);
+        self.waits.forget(&id);
     }
 
     const fn sum(&self) -> Recovered {
-        let Self { settled, failed, listed, .. } = *self;
-        Recovered { released: 0, settled, failed, pending: listed.saturating_sub(settled + failed) }
-    }
-}
-
-/// Rails that did not answer at all in this round. A rail's own error is an answer, about one payment.
-#[derive(Default)]
-struct Silent(Mutex<HashMap<String, u32>>);
-
-impl Silent {
-    /// So many payments in a row without an answer in time, and a rail is left alone for the rest of the round. The next one
-    /// begins with those that were not asked about.
-    const PATIENCE: u32 = 16;
-
-    fn is_down(&self, rail: &str) -> bool {
-        let rails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rails.get(rail).is_some_and(|silences| *silences >= Self::PATIENCE)
-    }
-
-    fn note(&self, rail: &str, answered: bool) {
-        let mut rails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let silences = rails.entry(rail.to_owned()).or_default();
-        *silences = if answered { 0 } else { silences.saturating_add(1) };
+        let Recovered { settled, failed, .. } = self.sum;
+        Recovered { pending: self.unknown.saturating_sub(settled + failed), ..self.sum }
     }
 }
 
 /// What became of one payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     Settled,
     Failed,
+    /// Nothing was asked of its payer, and nothing will be.
+    Abandoned,
+    Refunded,
+    /// Somebody else has seen to it, or there is nothing to be done.
+    Closed,
     Pending,
     NotAsked,
 }
 
-impl Inner {
-    /// Asks about every payment that has not changed since `before` and whose wait is over.
-    async fn ask_all(&self, before: UnixMs, round: &mut Round) -> Result<(), StoreError> {
-        let mut claims = self.store.unresolved(before, LISTED).await?;
-        round.listed = claims.len();
-        let ids: HashSet<&ClaimId> = claims.iter().map(|claim| &claim.new.id).collect();
-        // Others have resolved them.
-        round.waits.of.retain(|id, _| ids.contains(id));
-        claims.retain(|claim| round.waits.get(&claim.new.id).left_ms == 0);
-        // Stable: among those asked about equally often the oldest comes first.
-        claims.sort_by_key(|claim| round.waits.get(&claim.new.id).times);
-        let silent = Silent::default();
-        let patience = Duration::from_millis(round.waits.options.ask_timeout_ms);
-        let asked = stream::iter(claims).map(|claim| async {
-            let fate = self.resolve(&claim, patience, &silent).await;
-            (claim.new.id, fate)
-        });
-        let mut asked = std::pin::pin!(asked.buffer_unordered(AT_ONCE));
-        while let Some((id, fate)) = asked.next().await {
-            round.note(id, fate);
+impl Fate {
+    const fn observed(self) -> Option<Resolved> {
+        match self {
+            Self::Settled => Some(Resolved::Settled),
+            Self::Failed => Some(Resolved::Failed),
+            Self::Pending => Some(Resolved::Pending),
+            _ => None,
         }
+    }
+}
+
+impl Inner {
+    async fn round(&self, now: UnixMs, round: &mut Round) -> Result<(), StoreError> {
+        let ResolverOptions { older_than_ms, refund_after_ms, .. } = round.waits.options;
+        let ago = |ms: u64| UnixMs::from_ms(now.as_ms().saturating_sub(ms));
+        self.ask_epoch().await?;
+        for (listed, before) in [
+            (Listed::Abandoned, now),
+            (Listed::Settling, ago(older_than_ms)),
+            (Listed::Refunding, ago(older_than_ms)),
+            (Listed::RefundDue, ago(refund_after_ms)),
+        ] {
+            self.look_at(listed, before, round).await?;
+        }
+        round.waits.keep(&round.seen);
         Ok(())
+    }
+
+    /// Looks at every payment of one kind that has not changed since `before` and whose wait is over.
+    async fn look_at(&self, listed: Listed, before: UnixMs, round: &mut Round) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = Page { before, after: after.take(), limit: PAGE };
+            let claims = self.store.list(listed, page).await?;
+            let is_last = claims.len() < PAGE;
+            after = claims.last().map(|claim| (claim.changed, claim.new.id.clone()));
+            self.look_at_page(listed, claims, round).await;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn look_at_page(&self, listed: Listed, mut claims: Vec<Claim>, round: &mut Round) {
+        if listed == Listed::Settling {
+            round.unknown += claims.len();
+        }
+        round.seen.extend(claims.iter().map(|claim| claim.new.id.clone()));
+        claims.retain(|claim| round.waits.get(&claim.new.id).left_ms == 0);
+        // Stable: among those looked at equally often the oldest comes first.
+        claims.sort_by_key(|claim| round.waits.get(&claim.new.id).times);
+        let patience = Duration::from_millis(round.waits.options.ask_timeout_ms);
+        let silent = std::mem::take(&mut round.silent);
+        {
+            let looked = stream::iter(claims).map(|claim| async {
+                let fate = match listed {
+                    Listed::Abandoned => self.give_up(&claim).await,
+                    Listed::RefundDue => self.refund(&claim, patience).await,
+                    Listed::Refunding => self.refunded(&claim, patience).await,
+                    Listed::Settling => {
+                        let fate = self.resolve(&claim, patience, &silent).await;
+                        if let Some(fate) = fate.observed() {
+                            self.observer.observe(GateEvent::Resolved { rail: &claim.new.plan.rail, fate });
+                        }
+                        fate
+                    }
+                    Listed::Credit => Fate::NotAsked,
+                };
+                (claim.new.id, fate)
+            });
+            let mut looked = std::pin::pin!(looked.buffer_unordered(AT_ONCE));
+            while let Some((id, fate)) = looked.next().await {
+                round.note(id, fate);
+            }
+        }
+        round.silent = silent;
+    }
+
+    /// Nobody serves it any more, and nothing was asked of its payer.
+    async fn give_up(&self, claim: &Claim) -> Fate {
+        let why = "abandoned".to_owned();
+        let step = ClaimStep::Failed { why, reservation: ReservationFate::Released, holder: None };
+        self.close(&claim.new.id, step, Fate::Abandoned).await
+    }
+
+    /// Takes a step that closes a payment, or finds that somebody else has.
+    pub(crate) async fn close(&self, id: &ClaimId, step: ClaimStep, fate: Fate) -> Fate {
+        match self.store.advance(id, step, self.clock.now()).await {
+            Ok(()) => fate,
+            Err(AdvanceError::WrongState { .. } | AdvanceError::Unknown { .. }) => Fate::Closed,
+            Err(error) => {
+                self.observer.observe(GateEvent::StoreError { during: "advance" });
+                tracing::error!(claim = %id, %error, "what became of a payment could not be recorded");
+                Fate::Pending
+            }
+        }
     }
 
     async fn resolve(&self, claim: &Claim, patience: Duration, silent: &Silent) -> Fate {
@@ -277,7 +317,7 @@ impl Inner {
         let step = match answer {
             Ok(Resolution::Settled(settled)) => ClaimStep::Settled { settled, delivery: Delivery::Later },
             Ok(Resolution::Failed { why, reservation }) => {
-                ClaimStep::Failed { why: shortened(why), reservation }
+                ClaimStep::Failed { why: shortened(why), reservation, holder: None }
             }
             Ok(Resolution::Pending) => return Fate::Pending,
             Err(error) => {
@@ -286,13 +326,10 @@ impl Inner {
             }
         };
         let fate = if matches!(step, ClaimStep::Failed { .. }) { Fate::Failed } else { Fate::Settled };
-        match self.store.advance(id, step, self.clock.now()).await {
+        match self.close(id, step, fate).await {
             // Whoever was settling it has finished meanwhile: resolved as well.
-            Ok(()) | Err(AdvanceError::WrongState { .. } | AdvanceError::Unknown { .. }) => fate,
-            Err(error) => {
-                tracing::error!(claim = %id, %error, "what became of a payment could not be recorded");
-                Fate::Pending
-            }
+            Fate::Closed => fate,
+            other => other,
         }
     }
 }
@@ -309,7 +346,7 @@ enum NoAnswer {
 }
 
 /// Ends a task when nobody waits for it any more.
-struct AbortOnDrop(AbortHandle);
+pub(crate) struct AbortOnDrop(pub(crate) AbortHandle);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
@@ -329,7 +366,7 @@ async fn ask(rail: &Arc<dyn Verifier>, claim: &Claim, now: UnixMs) -> Result<Res
 }
 
 /// A reason that fits the store.
-fn shortened(mut why: String) -> String {
+pub(crate) fn shortened(mut why: String) -> String {
     const MOST: usize = 1_000;
     if why.len() > MOST {
         let end = (0..=MOST).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
@@ -337,6 +374,3 @@ fn shortened(mut why: String) -> String {
     }
     why
 }
-
-#[cfg(test)]
-mod tests;

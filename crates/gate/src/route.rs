@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use farthing_protocol::ports::{Price, Verifier};
+use farthing_protocol::flow::gate::SettleOrder;
+use farthing_protocol::ports::{Amends, Price, Verifier};
 use http::Method;
 
 use crate::path::{NormalPath, PathError, fold};
@@ -55,7 +56,25 @@ pub enum Access {
         offers: Vec<RouteOffer>,
         /// Whether the payment is bound to the body.
         bind_body: BindBody,
+        /// What is promised about a paid call.
+        service: ServiceTerms,
     },
+}
+
+/// What a route promises about a paid call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceTerms {
+    /// Whether a payment is settled before the service is called, or after it has answered.
+    pub settle: SettleOrder,
+    /// What the payer of a settled call gets that the service failed. [`Amends::Refund`] needs a
+    /// [`Refunder`](farthing_protocol::ports::Refunder) for every rail of the route.
+    pub on_failure: Amends,
+}
+
+impl Default for ServiceTerms {
+    fn default() -> Self {
+        Self { settle: SettleOrder::Before, on_failure: Amends::Credit }
+    }
 }
 
 /// Requests with these methods and this path, and what they cost.
@@ -81,8 +100,18 @@ impl Route {
         path: impl Into<String>,
         offers: impl IntoIterator<Item = RouteOffer>,
     ) -> Self {
-        let access = Access::Priced { offers: offers.into_iter().collect(), bind_body: BindBody::default() };
+        let (bind_body, service) = (BindBody::default(), ServiceTerms::default());
+        let access = Access::Priced { offers: offers.into_iter().collect(), bind_body, service };
         Self { path: path.into(), methods: methods.into_iter().collect(), access }
+    }
+
+    /// The same route with these promises. A free route has none.
+    #[must_use]
+    pub fn serving(mut self, terms: ServiceTerms) -> Self {
+        if let Access::Priced { service, .. } = &mut self.access {
+            *service = terms;
+        }
+        self
     }
 
     /// The route's name, which challenges are issued for: `GET,POST /v1/{id}`, `* /static/{*rest}`.

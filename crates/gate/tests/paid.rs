@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use farthing_gate::AnswerOptions;
 use farthing_protocol::Receipt;
-use farthing_protocol::ports::{ClaimStep, ClaimStore};
+use farthing_protocol::ports::{ClaimStep, ClaimStore, Delivery, Lease, LeaseHolder};
 use farthing_store::{MemoryClaims, SqliteClaims};
 use harness::rail::Act;
 use harness::{Answer, Rig, answer};
@@ -296,11 +297,13 @@ async fn hanging_up_buys_no_second_execution() {
         }
         drop(stream);
         let copy = rig.send("GET", "/paid/slow", &auth(&credential)).await;
-        assert!(matches!(copy.status, 403 | 409), "attempt {attempt}: {copy:?}");
+        // Once there is an answer it is kept, and whoever reads it to its end has it.
+        assert!(matches!(copy.status, 200 | 403 | 409), "attempt {attempt}: {copy:?}");
     }
-    rig.reaches(&id, "delivered").await;
+    rig.gate.idle().await;
     let after = rig.send("GET", "/paid/slow", &auth(&credential)).await;
-    assert_eq!((after.status, after.code().as_str()), (403, "credential_replayed"));
+    assert!(matches!(after.status, 200 | 403), "{after:?}");
+    rig.reaches(&id, "delivered").await;
     assert_eq!((rig.rail.settlements(), rig.upstream.calls()), (1, 1));
 }
 
@@ -367,32 +370,11 @@ async fn a_challenge_is_not_guessed_at_for_ever() {
     assert_eq!(rig.send("GET", "/paid/x", &auth(&fresh)).await.status, 200);
 }
 
-/// Reading most of an answer and leaving is having been served.
-#[tokio::test]
-async fn a_client_that_stops_reading_has_been_served() {
-    let rig = Rig::with(Arc::new(MemoryClaims::new()), |mut options| {
-        options.idle_timeout_ms = 5_000;
-        options
-    })
-    .await;
-    rig.upstream.bad_calls.store(1, Ordering::SeqCst);
-    let (credential, id) = rig.buy_with_body("GET", "/paid/stalls", "0x1", "").await;
-    let mut stream = rig.open("GET", "/paid/stalls", &auth(&credential), "").await;
-    let mut some = [0; 64];
-    stream.read_exact(&mut some).await.unwrap();
-    rig.reaches(&id, "delivering").await;
-    drop(stream);
-    rig.reaches(&id, "delivered").await;
-}
-
 /// A lease is renewed for as long as the delivery lasts, and another copy is refused whatever the clock says.
 #[tokio::test]
 async fn a_long_delivery_is_not_doubled() {
-    let rig = Rig::with(Arc::new(MemoryClaims::new()), |mut options| {
-        options.idle_timeout_ms = 5_000;
-        options
-    })
-    .await;
+    let answers = AnswerOptions { finish_ms: 20, ..AnswerOptions::default() };
+    let rig = Rig::gated(|gate| gate.answers(answers)).await;
     rig.upstream.bad_calls.store(1, Ordering::SeqCst);
     let (credential, id) = rig.buy_with_body("GET", "/paid/stalls", "0x1", "").await;
     let stream = rig.open("GET", "/paid/stalls", &auth(&credential), "").await;
@@ -401,7 +383,8 @@ async fn a_long_delivery_is_not_doubled() {
     let copy = rig.send("GET", "/paid/stalls", &auth(&credential)).await;
     assert_eq!((copy.status, rig.upstream.calls()), (409, 1), "{copy:?}");
     drop(stream);
-    rig.reaches(&id, "delivered").await;
+    // The rest does not come; the call is still to come.
+    rig.reaches(&id, "credit").await;
 }
 
 /// C9: a payment that is bound to a body serves that body only.
@@ -475,9 +458,10 @@ async fn recovery_charges_nobody_twice_and_grants_nothing() {
         if found == "delivering" {
             let step = ClaimStep::Settled {
                 settled: farthing_store::testkit::settled("ref"),
-                delivery: farthing_protocol::ports::Delivery::Begin {
-                    lease_until: rig.clock.now().plus_ms(9_999),
-                },
+                delivery: Delivery::Begin(Lease {
+                    holder: LeaseHolder(99),
+                    until: rig.clock.now().plus_ms(9_999),
+                }),
             };
             rig.store.inner.advance(&id, step, rig.clock.now()).await.unwrap();
         }

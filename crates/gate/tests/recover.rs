@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use farthing_gate::{Gate, ResolverOptions};
 use farthing_money::{Asset, AssetKind};
 use farthing_protocol::ports::{
-    ClaimId, ClaimKey, ClaimStep, ClaimStore, Delivery, NewClaim, OfferError, Price, ReservationFate,
+    ClaimId, ClaimKey, ClaimStep, ClaimStore, Delivery, First, Lease, LeaseHolder, NewClaim, OfferError, Price,
+    ReservationFate,
     Resolution, SettleError, Settled, SettlementPlan, Verified, Verifier, VerifyError, VerifyRequest,
 };
 use farthing_protocol::{
@@ -24,6 +25,7 @@ const QUICK: ResolverOptions = ResolverOptions {
     min_wait_ms: 1,
     max_wait_ms: 10,
     ask_timeout_ms: 30_000,
+    refund_after_ms: 0,
     keep_final_ms: 86_400_000,
 };
 
@@ -128,12 +130,15 @@ impl Shop {
                 keys: vec![ClaimKey(format!("planned:{id}"))],
                 scope: "GET /".into(),
                 payer: None,
+                paid: None,
                 plan: SettlementPlan {
                     rail: "planned".into(),
                     data: serde_json::json!({ "what": what, "id": id }),
                 },
                 reservation: None,
                 expires: NOW.minus(expired_ms),
+                idempotency: None,
+                first: First::Settle,
             };
             self.store.claim(new, NOW.minus(1_000 - at - u64::try_from(n).unwrap())).await.unwrap();
         }
@@ -163,6 +168,10 @@ impl Shop {
     fn asked(&self, id: &str) -> usize {
         self.rail.asked.lock().unwrap().get(id).copied().unwrap_or_default()
     }
+}
+
+const fn lease(ms: u64) -> Lease {
+    Lease { holder: LeaseHolder(3), until: NOW.plus_ms(ms) }
 }
 
 trait Minus {
@@ -200,10 +209,10 @@ async fn recovery_is_bounded_and_goes_on_behind() {
     let shop = shop();
     shop.claim("hang", 40, 0).await;
     shop.claim("good", 2, 950).await;
-    let lease_until = NOW.plus_ms(60_000);
+    let lease = lease(60_000);
     let settled =
         Settled { reference: "r".into(), at: NOW, external_id: None, extra: serde_json::Map::new() };
-    let step = ClaimStep::Settled { settled, delivery: Delivery::Begin { lease_until } };
+    let step = ClaimStep::Settled { settled, delivery: Delivery::Begin(lease) };
     shop.store.advance(&ClaimId("good-1".into()), step, NOW).await.unwrap();
     let recovered = shop.gate.recover_within(50).await.unwrap();
     assert_eq!((recovered.released, recovered.settled, recovered.pending), (1, 0, 41));
@@ -241,7 +250,9 @@ async fn final_claims_outlive_late_payments() {
     shop.reaches("failed-0", "failed").await;
     shop.claim_expired("good", 1, 0, 20_000).await;
     shop.reaches("good-0", "credit").await;
-    let delivered = [ClaimStep::BeginDelivery { lease_until: NOW.plus_ms(60_000) }, ClaimStep::Delivered];
+    let lease = lease(60_000);
+    let ended = ClaimStep::Delivered { holder: lease.holder, answer: None };
+    let delivered = [ClaimStep::BeginDelivery(lease), ended];
     for step in delivered {
         shop.store.advance(&ClaimId("good-0".into()), step, NOW).await.unwrap();
     }

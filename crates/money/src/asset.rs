@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::MoneyError;
 
 /// What kind of thing an asset is, and where it lives.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum AssetKind {
     /// A national currency, known by its ISO 4217 code.
@@ -72,6 +72,21 @@ impl Asset {
     }
 }
 
+impl<'de> Deserialize<'de> for Asset {
+    /// Reads what is written, and refuses what [`Asset::new`] refuses.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Unchecked {
+            code: String,
+            scale: u8,
+            #[serde(flatten)]
+            kind: AssetKind,
+        }
+        let Unchecked { code, scale, kind } = Unchecked::deserialize(deserializer)?;
+        Self::new(&code, scale, kind).map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -93,6 +108,30 @@ mod tests {
         for (code, scale, expected) in cases {
             let got = Asset::new(code, scale, AssetKind::Custom).map(|_| ()).map_err(|e| e.code());
             assert_eq!(got, expected, "{code} {scale}");
+        }
+    }
+
+    #[test]
+    fn json_is_read_as_it_is_written_and_checked() {
+        let token = AssetKind::Token { network: "eip155:1".into(), address: "0x01".into() };
+        for (kind, json) in [
+            (AssetKind::Fiat, r#"{"code":"X","scale":2,"kind":"fiat"}"#),
+            (AssetKind::Custom, r#"{"code":"X","scale":2,"kind":"custom"}"#),
+            (token, r#"{"code":"X","scale":2,"kind":"token","network":"eip155:1","address":"0x01"}"#),
+        ] {
+            let asset = Asset::new("X", 2, kind).unwrap();
+            assert_eq!(serde_json::to_string(&asset).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Asset>(json).unwrap(), asset);
+        }
+        for bad in [
+            r#"{"code":"","scale":2,"kind":"fiat"}"#,
+            r#"{"code":"X","scale":31,"kind":"fiat"}"#,
+            r#"{"code":"X","scale":-1,"kind":"fiat"}"#,
+            r#"{"code":"X","scale":2}"#,
+            r#"{"code":"X","scale":2,"kind":"gold"}"#,
+            r#"{"code":"X","scale":2,"kind":"token","network":"eip155:1"}"#,
+        ] {
+            assert!(serde_json::from_str::<Asset>(bad).is_err(), "{bad}");
         }
     }
 

@@ -3,12 +3,12 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Amount, Asset, MoneyError};
 
-/// An amount and what it counts.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+/// An amount and what it counts. In JSON `{"amount":"10000","asset":{…}}`, checked when it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Money {
     amount: Amount,
     asset: Asset,
@@ -87,6 +87,18 @@ mod tests {
 
     fn money(base: u128, code: &str) -> Money {
         Money::new(Amount::from_base(base), Asset::new(code, 2, AssetKind::Fiat).unwrap())
+    }
+
+    #[test]
+    fn json_is_read_as_it_is_written_and_checked() {
+        let json = r#"{"amount":"340282366920938463463374607431768211455","asset":{"code":"USD","scale":2,"kind":"fiat"}}"#;
+        let most = money(u128::MAX, "USD");
+        assert_eq!(serde_json::to_string(&most).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Money>(json).unwrap(), most);
+        for bad in ["1", r#""01""#, r#""-1""#, r#""340282366920938463463374607431768211456""#] {
+            let json = format!(r#"{{"amount":{bad},"asset":{{"code":"USD","scale":2,"kind":"fiat"}}}}"#);
+            assert!(serde_json::from_str::<Money>(&json).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -31,6 +31,15 @@ pub struct SecretTooShort {
     pub bytes: usize,
 }
 
+/// In constant time.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl Eq for Secret {}
+
 impl Secret {
     /// The fewest bytes.
     pub const MIN_BYTES: usize = 32;
@@ -115,13 +124,30 @@ impl Key {
             joined.push(b'|');
         }
         joined.extend_from_slice(slots.opaque.as_bytes());
-        self.id_after(&joined, &[])
+        self.begin(&joined).id(&[])
     }
 
-    /// The id that binds `prefix`, then these slots: for an offer that has its first slots joined already.
-    fn id_after(&self, prefix: &[u8], rest: &[&[u8]]) -> [u8; ID_LEN] {
+    fn begin(&self, prefix: &[u8]) -> Begun {
         let mut mac = self.0.clone();
         mac.update(prefix);
+        Begun(mac)
+    }
+}
+
+/// A key with the first slots of an offer worked in: they need not be hashed again for every challenge.
+#[derive(Clone)]
+pub(crate) struct Begun(Hmac<Sha256>);
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Begun(redacted)")
+    }
+}
+
+impl Begun {
+    /// The id that binds the first slots, then these.
+    pub(crate) fn id(&self, rest: &[&[u8]]) -> [u8; ID_LEN] {
+        let mut mac = self.0.clone();
         for part in rest {
             mac.update(part);
         }
@@ -170,8 +196,9 @@ impl Binder {
         id_str(&self.current.id(slots)).to_owned()
     }
 
-    pub(crate) fn id_after(&self, prefix: &[u8], rest: &[&[u8]]) -> [u8; ID_LEN] {
-        self.current.id_after(prefix, rest)
+    /// What begins with these slots, joined.
+    pub(crate) fn begin(&self, prefix: &[u8]) -> Begun {
+        self.current.begin(prefix)
     }
 
     /// Checks in constant time that the echoed id binds what is echoed with it (C6).

@@ -16,6 +16,12 @@ impl Sha256Digest {
         Self(Sha256::digest(body).into())
     }
 
+    /// The digest itself.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// `sha-256=<padded base64>`: the form that every SDK writes.
     #[must_use]
     pub fn to_header_value(&self) -> String {

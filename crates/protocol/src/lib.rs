@@ -29,6 +29,6 @@ pub use credential::{Credential, CredentialBuf, Echo, PaymentProof};
 pub use encoding::EncodedJson;
 pub use error::{FormatError, ParseError};
 pub use ident::{Intent, MethodId};
-pub use problem::{Problem, ProblemKind};
+pub use problem::{PreparedProblem, Problem, ProblemKind};
 pub use receipt::Receipt;
 pub use time::UnixMs;

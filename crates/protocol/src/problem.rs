@@ -33,6 +33,14 @@ pub enum ProblemKind {
     PaymentInProgress,
     /// The outcome of the payment, or a service needed to learn it, is not known yet.
     PaymentPending,
+    /// The challenge is ours, and the store that would know what became of it has another history by now.
+    NotHonoured,
+    /// An `Idempotency-Key` and what it names do not go together.
+    IdempotencyConflict,
+    /// The call was served and its answer was not kept.
+    AnswerNotKept,
+    /// The request's body is longer than can be read for what was asked.
+    ContentTooLarge,
     /// Something broke on our side.
     InternalPaymentError,
 }
@@ -53,8 +61,11 @@ impl ProblemKind {
             | Self::PaymentInsufficient
             | Self::PaymentActionRequired => 402,
             Self::MethodUnsupported | Self::BadRequest => 400,
-            Self::CredentialReplayed => 403,
+            Self::CredentialReplayed | Self::NotHonoured => 403,
             Self::PaymentInProgress => 409,
+            Self::AnswerNotKept => 410,
+            Self::ContentTooLarge => 413,
+            Self::IdempotencyConflict => 422,
             Self::PaymentPending => 503,
             Self::InternalPaymentError => 500,
         }
@@ -77,6 +88,10 @@ impl ProblemKind {
             Self::BadRequest => "bad-request",
             Self::PaymentInProgress => "payment-in-progress",
             Self::PaymentPending => "payment-pending",
+            Self::NotHonoured => "payment-not-honoured",
+            Self::IdempotencyConflict => "idempotency-conflict",
+            Self::AnswerNotKept => "answer-not-kept",
+            Self::ContentTooLarge => "content-too-large",
             Self::InternalPaymentError => "internal-payment-error",
         }
     }
@@ -104,6 +119,10 @@ impl ProblemKind {
             Self::CredentialReplayed => "Credential Already Used",
             Self::PaymentInProgress => "Payment In Progress",
             Self::PaymentPending => "Payment Pending",
+            Self::NotHonoured => "Payment Not Honoured",
+            Self::IdempotencyConflict => "Idempotency Conflict",
+            Self::AnswerNotKept => "Answer Not Kept",
+            Self::ContentTooLarge => "Content Too Large",
             Self::InternalPaymentError => "Internal Payment Error",
         }
     }
@@ -159,5 +178,51 @@ impl Problem {
             challenge_id,
         };
         serde_json::to_string(&body).expect("strings and a number are always JSON")
+    }
+}
+
+/// A problem that is sent many times, each time with another challenge: its body needs only the id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedProblem {
+    problem: Problem,
+    /// The body up to the id.
+    before: String,
+}
+
+impl PreparedProblem {
+    /// Prepares a problem.
+    #[must_use]
+    pub fn new(problem: Problem) -> Self {
+        let mut before = problem.to_json(Some(""));
+        // The id is the last member: what follows it is a quote and a brace.
+        before.truncate(before.len() - Self::AFTER.len());
+        Self { problem, before }
+    }
+
+    const AFTER: &str = "\"}";
+
+    /// The problem.
+    #[must_use]
+    pub const fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// The same body as [`Problem::to_json`] with this challenge. `challenge_id` is one that was issued here: characters that JSON
+    /// would escape are in none of them.
+    #[must_use]
+    pub fn to_json(&self, challenge_id: &str) -> String {
+        [self.before.as_str(), challenge_id, Self::AFTER].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prepared_body_is_the_body() {
+        let problem = Problem::new(ProblemKind::PaymentRequired, "payment_required", "Pay, \"please\".");
+        let id = "nqJPkl4Z_j9gxsBeE6t9M3d19mwCyhRvLcqMM0k9O5k";
+        assert_eq!(PreparedProblem::new(problem.clone()).to_json(id), problem.to_json(Some(id)));
     }
 }

@@ -76,11 +76,25 @@ fn is_rfc3339(text: &[u8]) -> bool {
 impl UnixMs {
     /// Room for the text of any instant: years beyond 9999 take more digits, up to nine.
     pub(crate) const TEXT_LEN: usize = 32;
+    /// The shape of the text until the year 9999.
+    const USUAL: &[u8] = b"0000-00-00T00:00:00.000Z";
 
     /// Writes the text of [`Display`](fmt::Display) into `buffer`. By hand, because every challenge has one.
     pub(crate) fn write(self, buffer: &mut [u8; Self::TEXT_LEN]) -> &str {
         let (year, month, day) = civil(self.0 / 86_400_000);
         let ms = self.0 % 86_400_000;
+        if year <= 9999 {
+            let text = &mut buffer[..Self::USUAL.len()];
+            text.copy_from_slice(Self::USUAL);
+            text[..4].copy_from_slice(&digits::<4>(year));
+            text[5..7].copy_from_slice(&digits::<2>(month));
+            text[8..10].copy_from_slice(&digits::<2>(day));
+            text[11..13].copy_from_slice(&digits::<2>(ms / 3_600_000));
+            text[14..16].copy_from_slice(&digits::<2>(ms / 60_000 % 60));
+            text[17..19].copy_from_slice(&digits::<2>(ms / 1000 % 60));
+            text[20..23].copy_from_slice(&digits::<3>(ms % 1000));
+            return std::str::from_utf8(text).expect("digits and separators are ASCII");
+        }
         let fields = [(ms % 1000, 3, b'Z'), (ms / 1000 % 60, 2, b'.'), (ms / 60_000 % 60, 2, b':')];
         let rest = [(ms / 3_600_000, 2, b':'), (day, 2, b'T'), (month, 2, b'-'), (year, 4, b'-')];
         let mut at = Self::TEXT_LEN;
@@ -105,6 +119,16 @@ impl fmt::Display for UnixMs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.write(&mut [0; Self::TEXT_LEN]))
     }
+}
+
+/// The last `N` digits of a number.
+fn digits<const N: usize>(mut value: u64) -> [u8; N] {
+    let mut digits = [b'0'; N];
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(value % 10).expect("a digit");
+        value /= 10;
+    }
+    digits
 }
 
 /// The Gregorian date `days` days after 1970-01-01: eras of 400 years, years that begin in March.

@@ -14,10 +14,12 @@
 //! # }
 //! ```
 
+mod epoch;
 pub mod ledger;
 mod limits;
 mod memory;
 mod owned_file;
+mod row;
 mod sqlite;
 pub mod testkit;
 mod transition;

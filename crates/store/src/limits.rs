@@ -2,7 +2,9 @@
 //! disk with one request.
 
 use farthing_protocol::UnixMs;
-use farthing_protocol::ports::{ClaimStep, Delivery, NewClaim, Settled, StoreError};
+use farthing_protocol::ports::{
+    ClaimStep, Delivery, First, Lease, NewClaim, Settled, SettlementPlan, StoreError, StoredAnswer,
+};
 
 /// The most that each part of a claim may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,10 @@ impl Limits {
     pub const SETTLED_BYTES: usize = 64 * 1024;
     /// Bytes of the reason of a failure.
     pub const WHY_BYTES: usize = 4 * 1024;
+    /// Bytes of the body of an answer that is kept. What is larger is not kept at all: ask before handing it in.
+    pub const ANSWER_BYTES: usize = 1024 * 1024;
+    /// Bytes of the headers of an answer that is kept, names and values.
+    pub const ANSWER_HEADERS_BYTES: usize = 64 * 1024;
     /// The last instant that is kept, in milliseconds: what fits SQL's signed 64 bits.
     pub const LAST_MS: u64 = i64::MAX.unsigned_abs();
     /// The most claims that one call lists or forgets.
@@ -43,34 +49,58 @@ pub(crate) fn check_new(new: &NewClaim, now: UnixMs) -> Result<(), StoreError> {
     }
     instant("expires", new.expires)?;
     instant("now", now)?;
-    size("plan", json(&new.plan)?.len(), Limits::PLAN_BYTES)?;
+    plan("plan", &new.plan)?;
     if let Some(reservation) = &new.reservation {
         name("budget", &reservation.budget)?;
     }
-    Ok(())
+    if let Some(idempotency) = &new.idempotency {
+        name("idempotency.key", &idempotency.key)?;
+    }
+    match &new.first {
+        First::Settle => Ok(()),
+        First::Serve(lease) => until(lease),
+    }
 }
 
 /// Refuses a step with a part that is too large.
 pub(crate) fn check_step(step: &ClaimStep, now: UnixMs) -> Result<(), StoreError> {
     instant("now", now)?;
     match step {
+        ClaimStep::BeginSettlement { answer: kept, .. }
+        | ClaimStep::Delivered { answer: kept, .. }
+        | ClaimStep::Undelivered { answer: kept, .. } => kept.as_deref().map_or(Ok(()), answer),
         ClaimStep::Settled { settled, delivery } => {
-            size("settled", json(settled)?.len(), Limits::SETTLED_BYTES)?;
-            instant("settled.at", settled.at)?;
-            if let Delivery::Begin { lease_until } = delivery {
-                instant("lease_until", *lease_until)?;
+            check_settled(settled)?;
+            match delivery {
+                Delivery::Begin(lease) => until(lease),
+                Delivery::Later => Ok(()),
             }
-            Ok(())
         }
         ClaimStep::Failed { why, .. } => size("why", why.len(), Limits::WHY_BYTES),
-        ClaimStep::BeginDelivery { lease_until } => instant("lease_until", *lease_until),
-        ClaimStep::Delivered | ClaimStep::Undelivered => Ok(()),
+        ClaimStep::BeginDelivery(lease) | ClaimStep::Renew(lease) => until(lease),
+        ClaimStep::BeginRefund { plan: refund } => plan("refund plan", refund),
+        ClaimStep::Refunded { refund } => check_settled(refund),
+        ClaimStep::RefundFailed | ClaimStep::KeepCredit => Ok(()),
     }
 }
 
-/// What was settled, as the store writes it.
-pub(crate) fn settled_json(settled: &Settled) -> Result<String, StoreError> {
-    json(settled)
+fn answer(answer: &StoredAnswer) -> Result<(), StoreError> {
+    size("answer", answer.body.len(), Limits::ANSWER_BYTES)?;
+    let headers = answer.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    size("answer's headers", headers, Limits::ANSWER_HEADERS_BYTES)
+}
+
+fn check_settled(settled: &Settled) -> Result<(), StoreError> {
+    size("settled", json(settled)?.len(), Limits::SETTLED_BYTES)?;
+    instant("settled.at", settled.at)
+}
+
+fn plan(what: &str, plan: &SettlementPlan) -> Result<(), StoreError> {
+    size(what, json(plan)?.len(), Limits::PLAN_BYTES)
+}
+
+fn until(lease: &Lease) -> Result<(), StoreError> {
+    instant("lease.until", lease.until)
 }
 
 /// `value` as JSON.
@@ -82,6 +112,10 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, StoreError> 
 fn name(what: &str, text: &str) -> Result<(), StoreError> {
     if text.is_empty() {
         return Err(refused(&format!("`{what}` is empty")));
+    }
+    // PostgreSQL's text has none, and no name of ours either.
+    if text.contains('\0') {
+        return Err(refused(&format!("`{what}` contains a zero byte")));
     }
     size(what, text.len(), Limits::NAME_BYTES)
 }

@@ -47,6 +47,26 @@ pub enum OpenError {
         /// The newest version that we know.
         known: i64,
     },
+    /// It would have to be migrated, and is only to be read.
+    #[error(
+        "{} was written by an older version (schema {found}, this version knows {known}): start the gateway once, and it is \
+         brought up to date",
+        path.display()
+    )]
+    TooOld {
+        /// The file.
+        path: PathBuf,
+        /// The version that it has.
+        found: i64,
+        /// The version that we read.
+        known: i64,
+    },
+    /// Its tables do not go together.
+    #[error("{} is damaged: rows point to claims that are not there. Restore a backup", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite refuses.
     #[error("{}: {source}", path.display())]
     Sqlite {
@@ -66,6 +86,8 @@ impl OpenError {
             Self::Io { .. } => "store_unreadable",
             Self::NotOurs { .. } => "store_of_another_program",
             Self::TooNew { .. } => "store_too_new",
+            Self::TooOld { .. } => "store_too_old",
+            Self::Damaged { .. } => "store_damaged",
             Self::Sqlite { .. } => "store_failed",
         }
     }
@@ -125,7 +147,7 @@ pub(crate) fn refuse_strangers(db: &Connection, path: &Path, application_id: i64
 }
 
 /// Opens or makes a file that only its owner may read or write.
-fn private_file(path: &Path) -> Result<File, OpenError> {
+pub(crate) fn private_file(path: &Path) -> Result<File, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

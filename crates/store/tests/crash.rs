@@ -16,7 +16,7 @@ use std::time::Duration;
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{ClaimId, ClaimOutcome, ClaimStep, ClaimStore, Delivery};
 use farthing_store::SqliteClaims;
-use farthing_store::testkit::{failed, new_claim, reservation, settled};
+use farthing_store::testkit::{delivered, failed, lease, new_claim, reservation, settled};
 
 const ROUNDS: u64 = 12;
 const DIR: &str = "FARTHING_CRASH_TEST_DIR";
@@ -58,10 +58,10 @@ async fn one_payment(store: &SqliteClaims, id: &str, n: u64) {
         store.advance(&claim, failed("no"), now).await.unwrap();
         return say("failed");
     }
-    let delivery = Delivery::Begin { lease_until: now.plus_ms(10) };
+    let delivery = Delivery::Begin(lease(now.plus_ms(10)));
     store.advance(&claim, ClaimStep::Settled { settled: settled(id), delivery }, now).await.unwrap();
     say("delivering");
-    store.advance(&claim, ClaimStep::Delivered, now).await.unwrap();
+    store.advance(&claim, delivered(), now).await.unwrap();
     say("delivered");
 }
 

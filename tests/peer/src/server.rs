@@ -9,7 +9,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use mpp::server::axum::{PaymentProblem, PaymentRequired, WithReceipt};
+use mpp::server::axum::{
+    ChargeChallenger, ChargeConfig, MppCharge, PaymentProblem, PaymentRequired, WithReceipt,
+};
 use mpp::server::{Mpp, TempoChargeMethod, TempoConfig, TempoProvider, tempo};
 use mpp::{ChargeRequest, MppError, PaymentChallenge, PaymentError, PrivateKeySigner};
 use serde_json::{Value, json};
@@ -44,7 +46,10 @@ pub(crate) async fn run(config: ServerConfig) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| format!("cannot listen: {error}"))?;
     let routes: Vec<&str> = std::iter::once("/free").chain(shop.prices.keys().copied()).collect();
     line::print(&json!({ "ready": true, "url": format!("http://{address}"), "routes": routes }));
-    let router = Router::new().fallback(handle).with_state(shop);
+    let extractor = Arc::new(seller(&config)?) as Arc<dyn ChargeChallenger>;
+    // Gated by the crate's own extractor, as its documentation shows it: what the benchmark compares with.
+    let extractor = Router::new().route("/extractor", axum::routing::get(extracted)).with_state(extractor);
+    let router = Router::new().fallback(handle).with_state(shop).merge(extractor);
     tokio::select! {
         served = async { axum::serve(listener, router).await } => served.map_err(|error| error.to_string())?,
         () = parent_leaves() => {}
@@ -170,6 +175,18 @@ async fn handle(
             (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "error": error }))).into_response()
         }
     }
+}
+
+struct OneCent;
+
+impl ChargeConfig for OneCent {
+    fn amount() -> &'static str {
+        "0.01"
+    }
+}
+
+async fn extracted(charge: MppCharge<OneCent>) -> Json<Value> {
+    Json(json!({ "peer": "mpp", "reference": charge.receipt.reference }))
 }
 
 /// The paid content: enough of the request for a test to see that it arrived whole.

@@ -4,21 +4,25 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::{CliError, Exit};
-use crate::output::{Format, Output};
+use crate::output::{Color, Format, Output};
 
 mod completions;
 mod config;
 mod confirm;
 mod demo;
-mod log;
+pub(crate) mod log;
+mod man;
 pub(crate) mod network;
 pub(crate) mod password;
 pub(crate) mod payments;
+mod policy;
+mod proxy;
 pub(crate) mod request;
 pub(crate) mod sandbox;
+mod reload;
 mod serve;
 mod stop;
 mod wallet;
@@ -31,6 +35,9 @@ pub struct Cli {
     /// How results and errors are written: for people, or one JSON object for programs
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
+    /// When colours are used; NO_COLOR turns them off too
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: Color,
     #[command(subcommand)]
     command: Command,
 }
@@ -41,10 +48,14 @@ enum Command {
     Serve(serve::Args),
     /// Call a URL and pay for it if it asks, within a limit
     Request(Box<request::args::Args>),
+    /// Run a proxy that pays for any program
+    Proxy(Box<proxy::Args>),
     /// Keep the accounts that pay
     Wallet(Box<wallet::Args>),
     /// Show what was paid, and what is not known to be
-    Payments(payments::Args),
+    Payments(Box<payments::Args>),
+    /// Write, check and explain the policy that payments are made within
+    Policy(policy::Args),
     /// Run a Tempo chain on this machine, for development
     Sandbox(sandbox::Args),
     /// Show a seller and a buyer working together
@@ -53,6 +64,8 @@ enum Command {
     Config(config::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Print man pages, or write them all
+    Man(man::Args),
     /// What the exit codes mean
     #[command(long_about = include_str!("../help/exit-codes.txt"))]
     ExitCodes,
@@ -61,10 +74,12 @@ enum Command {
 /// Runs one command line and says how the process ends.
 pub fn run(args: Vec<OsString>) -> ExitCode {
     let format = wanted_format(&args);
+    wanted_color(&args).apply();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, format),
     };
+    cli.color.apply();
     let output = Output::new(cli.output);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
@@ -89,12 +104,15 @@ async fn dispatch(command: Command, output: Output) -> Result<Exit, CliError> {
     match command {
         Command::Serve(args) => serve::run(args, output).await,
         Command::Request(args) => request::run(*args, output).await,
+        Command::Proxy(args) => proxy::run(*args, output).await,
         Command::Wallet(args) => wallet::run(*args, output).await,
-        Command::Payments(args) => payments::run(&args, output),
+        Command::Payments(args) => payments::run(*args, output).await,
+        Command::Policy(args) => policy::run(args, output),
         Command::Sandbox(args) => sandbox::run(args, output).await,
         Command::Demo(args) => demo::run(args, output).await,
         Command::Config(args) => config::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
+        Command::Man(args) => man::run(&args, output),
         Command::ExitCodes => exit_codes(output),
     }
 }
@@ -114,11 +132,24 @@ fn exit_codes(output: Output) -> Result<Exit, CliError> {
 
 /// What `--output` says, even where the rest of the line cannot be read.
 fn wanted_format(args: &[OsString]) -> Format {
-    let json = args.iter().enumerate().any(|(index, arg)| {
+    // What comes after `--` is another program's.
+    let json = args.iter().take_while(|arg| *arg != "--").enumerate().any(|(index, arg)| {
         arg == "--output=json"
             || (arg == "--output" && args.get(index + 1).is_some_and(|next| next == "json"))
     });
     if json { Format::Json } else { Format::Text }
+}
+
+/// What `--color` says, likewise.
+fn wanted_color(args: &[OsString]) -> Color {
+    let said = |value: &OsString| value.to_str().and_then(|value| Color::from_str(value, false).ok());
+    let ours = args.iter().take_while(|arg| *arg != "--");
+    let color = ours.enumerate().find_map(|(index, arg)| match arg.to_str()?.strip_prefix("--color") {
+        Some("") => said(args.get(index + 1)?),
+        Some(value) => said(&value.strip_prefix('=')?.into()),
+        None => None,
+    });
+    color.unwrap_or_default()
 }
 
 /// Help and version are answers; everything else is a usage error.

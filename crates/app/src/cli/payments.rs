@@ -1,22 +1,35 @@
-//! `farthing payments`: what the journal says was paid, and what is not known to be.
+//! `farthing payments`: what the journal says was paid, what is not known to be, and finding out.
+
+use std::path::PathBuf;
 
 use anstyle::Style;
 use clap::Subcommand;
 use farthing_client::journal::{PaymentRecord, PaymentState};
 use farthing_client::{FileJournal, PaymentId, PaymentJournal};
-use serde_json::{Value, json};
 
+use super::network::NetworkArgs;
 use crate::config::env;
 use crate::error::{CliError, Exit};
-use crate::output::{Align, Output, Table, style};
+use crate::output::{Output, style};
+use filter::FilterArgs;
+
+mod export;
+mod filter;
+mod json;
+mod list;
+mod resolve;
+mod show;
 
 /// The journal's file in Farthing's directory.
 const JOURNAL: &str = "payments.jsonl";
 
 const EXAMPLES: &str = "Examples:
   farthing payments
-  farthing payments --open      only those whose outcome is not known
-  farthing payments 019a3c1e-7b1a-7c3d-9e2f-0123456789ab";
+  farthing payments --open               only those that are not over
+  farthing payments --host '*.example.com' --since 7d --state served
+  farthing payments 019a3c1e-7b1a-7c3d-9e2f-0123456789ab
+  farthing payments resolve --all        ask the chain what became of open ones; pays nothing
+  farthing payments export --format csv --since 2026-01-01 -o 2026.csv";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -26,78 +39,76 @@ pub struct Args {
     /// Only this payment
     id: Option<String>,
     #[command(flatten)]
-    list: ListArgs,
+    list: list::ListArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show payments, the latest last
-    List(ListArgs),
-    /// Show all that is known of one payment
+    List(list::ListArgs),
+    /// Show all that is known of one payment, with its receipt
     Show {
         /// Which payment
         id: String,
     },
+    /// Ask the chain what became of payments that are open; pays nothing
+    Resolve(ResolveArgs),
+    /// Write payments, with their receipts, as JSON or CSV
+    Export(ExportArgs),
 }
 
-/// How many payments are listed.
-const LAST: usize = 20;
-
-#[derive(Debug, Clone, Copy, clap::Args)]
-struct ListArgs {
-    /// Only payments whose outcome is not known
-    #[arg(long)]
-    open: bool,
-    /// How many, counted from the latest [default: 20]
-    #[arg(long, value_name = "COUNT")]
-    last: Option<usize>,
+#[derive(Debug, clap::Args)]
+struct ResolveArgs {
+    /// Which payment
+    #[arg(required_unless_present = "all")]
+    id: Option<String>,
+    /// Every open payment
+    #[arg(long, conflicts_with = "id")]
+    all: bool,
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
-impl ListArgs {
-    /// Options count before `list` and after it.
-    const fn and(self, more: Self) -> Self {
-        let last = if more.last.is_some() { more.last } else { self.last };
-        Self { open: self.open || more.open, last }
-    }
+#[derive(Debug, clap::Args)]
+struct ExportArgs {
+    /// As what
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: export::ExportFormat,
+    /// Write to this file, which only you may read, instead of standard output
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
-pub fn run(args: &Args, output: Output) -> Result<Exit, CliError> {
+pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let journal = journal()?;
-    match (&args.command, &args.id) {
-        (Some(Command::Show { id }), _) | (None, Some(id)) => show(&find(&journal, id)?, output)?,
-        (Some(Command::List(more)), _) => list(&journal, args.list.and(*more), output)?,
-        (None, None) => list(&journal, args.list, output)?,
+    match (args.command, args.id) {
+        (Some(Command::Show { id }), _) | (None, Some(id)) => show::run(&find(&journal, &id)?, output)?,
+        (Some(Command::List(more)), _) => list::run(&journal, &args.list.and(more), output)?,
+        (Some(Command::Resolve(resolve)), _) => {
+            let which = match resolve.id {
+                Some(id) => resolve::Which::One(find(&journal, &id)?),
+                None => resolve::Which::All,
+            };
+            return resolve::run(which, &resolve.network, output).await;
+        }
+        (Some(Command::Export(args)), _) => {
+            export::run(&journal, args.format, args.out.as_deref(), &args.filter, output)?;
+        }
+        (None, None) => list::run(&journal, &args.list, output)?,
     }
     Ok(Exit::Ok)
 }
 
-fn list(journal: &FileJournal, args: ListArgs, output: Output) -> Result<(), CliError> {
-    let mut records = journal.payments().map_err(|e| CliError::from(&e))?;
-    records.retain(|record| !args.open || !record.state.is_final());
-    let records = &records[records.len().saturating_sub(args.last.unwrap_or(LAST))..];
-    if output.is_json() {
-        return output.json(&json!({ "payments": records.iter().map(to_json).collect::<Vec<_>>() }));
-    }
-    if records.is_empty() {
-        output.note(if args.open { "every payment's outcome is known" } else { "nothing was paid yet" });
-        return Ok(());
-    }
-    let mut table = Table::default();
-    for record in records {
-        table.row([
-            (record.began.to_string(), style::DIM, Align::Left),
-            (record.agreed.to_string(), style::MONEY, Align::Right),
-            (words(record.state).to_owned(), colour(record.state), Align::Left),
-            (record.target.url.clone(), Style::new(), Align::Left),
-            (record.id.to_string(), style::DIM, Align::Left),
-        ]);
-    }
-    table.lines().into_iter().try_for_each(|line| output.line(line))
-}
-
 /// The journal in Farthing's directory.
 pub fn journal() -> Result<FileJournal, CliError> {
-    Ok(FileJournal::new(env::home()?.join(JOURNAL)))
+    Ok(FileJournal::new(journal_path()?))
+}
+
+/// Where it is.
+pub fn journal_path() -> Result<PathBuf, CliError> {
+    Ok(env::home()?.join(JOURNAL))
 }
 
 /// The payment with this id.
@@ -110,39 +121,10 @@ pub fn find(journal: &FileJournal, id: &str) -> Result<PaymentRecord, CliError> 
     journal.payment(&id).map_err(|error| CliError::from(&error))?.ok_or_else(missing)
 }
 
-fn show(record: &PaymentRecord, output: Output) -> Result<(), CliError> {
-    if output.is_json() {
-        return output.json(&to_json(record));
-    }
-    let agreed = &record.agreed;
-    let mut facts = vec![
-        ("payment", record.id.to_string()),
-        ("state", words(record.state).to_owned()),
-        ("amount", agreed.to_string()),
-        ("for", format!("{} {}", record.target.method, record.target.url)),
-        ("paid to", agreed.recipient.clone()),
-        ("from", agreed.payer.clone()),
-        ("on", format!("{}, {}", agreed.network, agreed.mode)),
-        ("began", record.began.to_string()),
-        ("changed", record.changed.to_string()),
-    ];
-    facts.extend(record.status.map(|status| ("answer", status.to_string())));
-    facts.extend(record.reference.clone().map(|reference| ("reference", reference)));
-    facts.extend(record.why.clone().map(|why| ("because", why)));
-    if !record.state.is_final() && record.credential.is_some() {
-        let again = format!(
-            "farthing request --payment {} -X {} {}",
-            record.id,
-            quoted(&record.target.method),
-            quoted(&record.target.url)
-        );
-        facts.push(("again", format!("the same payment may still be good: {again}")));
-    }
-    let mut table = Table::default();
-    for (name, fact) in facts {
-        table.row([(name.to_owned(), style::DIM, Align::Left), (fact, Style::new(), Align::Left)]);
-    }
-    table.lines().into_iter().try_for_each(|line| output.line(line))
+/// The command that presents the payment again.
+fn again(record: &PaymentRecord) -> String {
+    let (method, url) = (quoted(&record.target.method), quoted(&record.target.url));
+    format!("farthing request --payment {} -X {method} {url}", record.id)
 }
 
 /// As a word for a shell: a redirect may have led to a URL that a seller wrote.
@@ -151,25 +133,14 @@ fn quoted(word: &str) -> String {
     if word.bytes().all(safe) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
-fn to_json(record: &PaymentRecord) -> Value {
-    json!({
-        "id": record.id.as_str(),
-        "state": record.state,
-        "final": record.state.is_final(),
-        "began": record.began.to_string(),
-        "changed": record.changed.to_string(),
-        "target": record.target,
-        "agreed": record.agreed,
-        "status": record.status,
-        "reference": record.reference,
-        "why": record.why,
-    })
-}
-
-const fn words(state: PaymentState) -> &'static str {
-    match state {
+/// Where a payment is, in words.
+const fn words(record: &PaymentRecord) -> &'static str {
+    match record.state {
         PaymentState::Served => "served",
         PaymentState::NotPaid => "not paid",
+        PaymentState::Forfeited => "paid, not served",
+        PaymentState::Paid => "paid, to be served",
+        _ if record.in_flight => "being paid now",
         PaymentState::Refused => "sent, not served",
         _ => "outcome not known",
     }
@@ -179,6 +150,7 @@ const fn colour(state: PaymentState) -> Style {
     match state {
         PaymentState::Served => style::GOOD,
         PaymentState::NotPaid => style::DIM,
+        PaymentState::Forfeited => style::BAD,
         _ => style::WARN,
     }
 }

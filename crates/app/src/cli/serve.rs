@@ -1,19 +1,24 @@
 //! `farthing serve`: a gateway, from its configuration file until it is told to stop.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anstyle::Style;
-use farthing_gate::server::{ServerOptions, serve};
-use farthing_gate::{Recovered, ResolverOptions};
+use farthing_gate::Recovered;
+use farthing_gate::observe::Unobserved;
+use farthing_gate::server::serve_switch;
 use farthing_store::SqliteClaims;
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use super::log::LogFormat;
+use super::reload::{Hangup, Serving, Standing};
 use super::stop::Stop;
 use crate::config::route::{Fees, Priced, RouteTerms};
 use crate::config::{GatewayConfig, env, network, value};
 use crate::error::{CliError, Exit};
+use crate::observe::Watched;
 use crate::output::{Align, Output, Table, paint, style};
 use crate::wire::seller::{self, Seller};
 
@@ -29,35 +34,50 @@ pub struct Args {
     /// Print a commented configuration to start from, and end
     #[arg(long, conflicts_with_all = ["config", "check"])]
     init: bool,
+    /// How the log is written, if not like the results
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     let Some(file) = args.config else { return super::config::print_example(output) };
-    super::log::start(output);
     let config = load(&file)?;
+    let mut watched = Watched::start(&config, output, args.log_format)?;
     config.warnings.iter().for_each(|warning| output.warn(warning));
     if args.check {
         return check(&config, &file, output).await;
     }
     let store = Arc::new(SqliteClaims::open(&config.store)?);
-    let seller = seller::build(&config, Arc::clone(&store) as _)?;
+    let standing = Standing { file, store: Arc::clone(&store) as _, observers: watched.observers(), output };
+    let (serving, seller) = Serving::new(config, standing)?;
+    let config = serving.config();
     output.progress("asking the chain", seller::check_chain(&config.tempo)).await?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         let why = crate::error::plain_io(&error);
         CliError::usage("listen", format!("gateway.listen: cannot listen on {}: {why}", config.listen))
             .help("choose another port, or stop what listens there")
     })?;
+    let admin = watched.listen(config, Arc::clone(&store) as _).await?;
     let recovered = output.progress("looking up payments that were in flight", seller.gate.recover()).await;
     let recovered = recovered.map_err(|error| CliError::unexpected("store", error.to_string()))?;
-    let url = format!("http://{}", listener.local_addr().unwrap_or(config.listen));
-    let stop = Stop::listen()?;
-    announce(&config, &seller, &Started { url, recovered }, output)?;
-    serve_until(stop, listener, seller, output).await?;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", listener.local_addr().unwrap_or(config.listen));
+    let signals = (Stop::listen()?, Hangup::listen()?);
+    announce(config, &seller, &Started { url, admin, recovered }, output)?;
+    // What served first is let go with the first reload.
+    drop(seller);
+    let served = serve_until(signals, listener, serving, output).await;
+    watched.finish().await;
+    served?;
     drop(store);
     Ok(Exit::Ok)
 }
 
-fn load(file: &Path) -> Result<GatewayConfig, CliError> {
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// With everything that is wrong with it.
+pub fn load(file: &Path) -> Result<GatewayConfig, CliError> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         CliError::file("read the configuration", file, &error)
             .help("make one to start from: farthing serve --init > gateway.toml")
@@ -68,7 +88,7 @@ fn load(file: &Path) -> Result<GatewayConfig, CliError> {
 async fn check(config: &GatewayConfig, file: &Path, output: Output) -> Result<Exit, CliError> {
     // A store in memory: the real one may be in use by the gateway that runs.
     let store = SqliteClaims::open_in_memory()?;
-    let seller = seller::build(config, Arc::new(store))?;
+    let seller = seller::build(config, Arc::new(store), Arc::new(Unobserved))?;
     output.progress("asking the chain", seller::check_chain(&config.tempo)).await?;
     if output.is_json() {
         output.json(&json!({ "ok": true, "warnings": config.warnings, "routes": routes_json(config) }))?;
@@ -80,28 +100,30 @@ async fn check(config: &GatewayConfig, file: &Path, output: Output) -> Result<Ex
 }
 
 async fn serve_until(
-    stop: Stop,
+    (stop, hangup): (Stop, Hangup),
     listener: TcpListener,
-    seller: Seller,
+    mut serving: Serving,
     output: Output,
 ) -> Result<(), CliError> {
-    let Seller { gate, proxy, .. } = seller;
-    let resolver = tokio::spawn({
-        let gate = gate.clone();
-        async move { gate.resolver(ResolverOptions::default()).await }
-    });
+    let switch = serving.switch();
+    serving.resolve();
+    let reloads = tokio::spawn(serving.reload_when_asked(hangup));
     let stop = async move {
         stop.asked().await;
         output.note("stopping; requests in flight may finish");
     };
-    let served = serve(listener, gate, proxy, ServerOptions::default(), stop).await;
-    resolver.abort();
+    let served = serve_switch(listener, switch, stop).await;
+    reloads.abort();
+    // What it holds of the store is gone once it has ended.
+    let _ = reloads.await;
     served.map_err(|error| CliError::unexpected("listen", format!("the listener broke: {error}")))
 }
 
 /// What there is to tell once a gateway is ready.
 struct Started {
     url: String,
+    /// Where operators look.
+    admin: Option<SocketAddr>,
     recovered: Recovered,
 }
 
@@ -111,10 +133,10 @@ fn announce(
     started: &Started,
     output: Output,
 ) -> Result<(), CliError> {
-    let Started { url, recovered } = started;
+    let Started { url, admin, recovered } = started;
     if output.is_json() {
         return output.json(&json!({
-            "ready": true, "url": url, "realm": config.realm, "chain_id": config.tempo.chain_id,
+            "ready": true, "url": url, "admin": admin.map(|admin| format!("http://{admin}")), "realm": config.realm, "chain_id": config.tempo.chain_id,
             "recipient": config.tempo.recipient, "currency": config.tempo.currency.address,
             "routes": routes_json(config),
             "recovered": {
@@ -129,6 +151,9 @@ fn announce(
             "Payments in flight when it last stopped: {} settled, {} failed, {} not known yet; {} interrupted deliveries are owed.",
             recovered.settled, recovered.failed, recovered.pending, recovered.released
         ))?;
+    }
+    if let Some(admin) = admin {
+        output.line(format_args!("Metrics and health at http://{admin}"))?;
     }
     output.line(format_args!("{} {url}", paint(style::GOOD, "Ready")))
 }

@@ -8,6 +8,8 @@ use crate::error::CliError;
 pub const HOME: &str = "FARTHING_HOME";
 /// The password of the wallet that a command uses.
 pub const PASSWORD: &str = "FARTHING_PASSWORD";
+/// The policy file, instead of `policy.toml` in Farthing's directory.
+pub const POLICY: &str = "FARTHING_POLICY";
 /// What is logged, such as `info` or `farthing_gate=debug`.
 pub const LOG: &str = "FARTHING_LOG";
 

@@ -8,11 +8,15 @@ use farthing_gate::proxy::{ForwardedTrust, HostHeader};
 use farthing_protocol::{CredentialHeader, Secret};
 use url::Url;
 
+use super::answers::AnswersConfig;
 use super::fault::ConfigError;
+use super::limits::LimitsConfig;
+use super::observe::{AdminConfig, ObserveConfig};
 use super::read::{Reader, Section};
 use super::route::RouteConfig;
 use super::secret::{SecretKeys, Surroundings};
 use super::tempo::TempoConfig;
+use super::tls::TlsConfig;
 use super::value;
 
 /// A gateway's configuration.
@@ -30,14 +34,26 @@ pub struct GatewayConfig {
     pub secret: Secret,
     /// What bound challenges before the last rotation.
     pub previous_secret: Option<Secret>,
+    /// What becomes of the secret before when a reload brings another.
+    pub rotation: Rotation,
     /// How long a challenge may be answered.
     pub challenge_ttl: Duration,
     /// The header that payments are asked for in; both are always read.
     pub credential_header: CredentialHeader,
+    /// What the gateway greets with, where it speaks TLS itself.
+    pub tls: Option<TlsConfig>,
+    /// How much of everything is taken.
+    pub limits: LimitsConfig,
+    /// How paid calls are delivered.
+    pub answers: AnswersConfig,
     /// The chain and what is taken on it.
     pub tempo: TempoConfig,
     /// What is sold.
     pub routes: Vec<RouteConfig>,
+    /// The listener for operators, where there is one.
+    pub admin: Option<AdminConfig>,
+    /// What is logged and traced.
+    pub observe: ObserveConfig,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -63,9 +79,19 @@ pub struct Upstream {
     pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
 }
 
+/// What becomes of the secret before when a reload brings another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rotation {
+    /// Only `previous_secret…` is looked at.
+    #[default]
+    AsWritten,
+    /// It is the previous one, where the file names none.
+    KeepOld,
+}
+
 /// A listener that the open network reaches without TLS (C18).
-const PLAINTEXT: &str = "would take payments without TLS on an address that others reach; listen on 127.0.0.1 behind a \
-    TLS terminator, or write allow_plaintext = true if one stands in front";
+const PLAINTEXT: &str = "would take payments without TLS on an address that others reach; write [tls], listen on 127.0.0.1 \
+    behind a TLS terminator, or write allow_plaintext = true if one stands in front";
 
 impl GatewayConfig {
     /// Reads and checks a configuration.
@@ -84,7 +110,13 @@ fn read_root(root: &Section<'_>, around: Surroundings<'_>) -> Option<GatewayConf
     if gateway.is_none() && !root.has("gateway") {
         root.missing("gateway", "write [gateway] with listen, realm, upstream, store and secret_file");
     }
-    let front = gateway.as_ref().and_then(|section| read_front(section, around, &mut warnings));
+    let tls = root.section("tls").map(|section| TlsConfig::read(&section, around, &mut warnings));
+    let mut limits = root.section("limits").map(|section| LimitsConfig::read(&section)).unwrap_or_default();
+    let answers = root.section("answers").map(|section| AnswersConfig::read(&section)).unwrap_or_default();
+    limits.resolver.refund_after_ms = answers.refund_after_ms;
+    let transport = if tls.is_some() { Transport::Tls } else { Transport::Plain };
+    let front =
+        gateway.as_ref().and_then(|section| read_front(section, transport, around, &mut warnings));
     let upstream = read_upstream(root, gateway.as_ref(), around);
     if let Some(section) = &gateway {
         section.refuse_unknown();
@@ -105,6 +137,8 @@ fn read_root(root: &Section<'_>, around: Surroundings<'_>) -> Option<GatewayConf
     let routes: Vec<RouteConfig> =
         sections.iter().filter_map(|section| RouteConfig::read(section, tempo.as_ref())).collect();
     refuse_twins(&sections, &routes);
+    let admin = root.section("admin").and_then(|section| AdminConfig::read(&section));
+    let observe = root.section("observe").map(|section| ObserveConfig::read(&section, around));
     let (front, tempo) = (front?, tempo?);
     Some(GatewayConfig {
         listen: front.listen,
@@ -113,10 +147,17 @@ fn read_root(root: &Section<'_>, around: Surroundings<'_>) -> Option<GatewayConf
         store: front.store,
         secret: front.secret,
         previous_secret: front.previous_secret,
+        rotation: front.rotation,
         challenge_ttl: front.challenge_ttl,
         credential_header: front.credential_header,
+        // A `[tls]` that is wrong has left a fault.
+        tls: tls.flatten(),
+        limits,
+        answers,
         tempo,
         routes,
+        admin,
+        observe: observe.unwrap_or_default(),
         warnings,
     })
 }
@@ -128,16 +169,30 @@ struct Front {
     store: PathBuf,
     secret: Secret,
     previous_secret: Option<Secret>,
+    rotation: Rotation,
     challenge_ttl: Duration,
     credential_header: CredentialHeader,
 }
 
-fn read_front(section: &Section<'_>, around: Surroundings<'_>, warnings: &mut Vec<String>) -> Option<Front> {
+/// What the gateway itself speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Plain,
+    Tls,
+}
+
+fn read_front(
+    section: &Section<'_>,
+    transport: Transport,
+    around: Surroundings<'_>,
+    warnings: &mut Vec<String>,
+) -> Option<Front> {
     let listen = section.require("listen", "where to listen, such as \"127.0.0.1:8402\"", value::listen);
     let plaintext = section.flag("allow_plaintext").is_some_and(|field| field.value);
     if let (Some(listen), Some(field)) = (listen, section.text("listen"))
         && !listen.ip().is_loopback()
         && !plaintext
+        && transport == Transport::Plain
     {
         field.fault(PLAINTEXT);
     }
@@ -163,12 +218,15 @@ fn read_front(section: &Section<'_>, around: Surroundings<'_>, warnings: &mut Ve
         env: "previous_secret_env",
     };
     let previous_secret = read_secret(section, keys, around, warnings);
+    let keeps_old = section.flag("keep_old_secret").is_some_and(|field| field.value);
+    let rotation = if keeps_old { Rotation::KeepOld } else { Rotation::AsWritten };
     Some(Front {
         listen: listen?,
         realm: realm?,
         store: store?,
         secret: secret?,
         previous_secret,
+        rotation,
         challenge_ttl,
         credential_header,
     })
@@ -297,7 +355,7 @@ const NOT_OURS_TO_SET: [&str; 9] = [
     "payment-authorization",
 ];
 
-fn header(name: &str, text: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {
+pub(super) fn header(name: &str, text: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {
     let name: http::HeaderName = name.parse().map_err(|_| format!("{name:?} is not a header name"))?;
     if NOT_OURS_TO_SET.contains(&name.as_str()) {
         return Err("belongs to the connection and cannot be set here".into());

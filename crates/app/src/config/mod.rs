@@ -1,14 +1,21 @@
 //! Configuration: the gateway's file, the environment, known networks and tokens. Everything is checked here, at the edge;
 //! what comes out cannot be wrong in form. Whether a chain or an upstream agrees is checked when they are reached.
 
+pub mod answers;
+pub mod approvals;
 pub mod env;
 pub mod fault;
 pub mod gateway;
+pub mod limits;
 pub mod network;
+pub mod observe;
+pub mod policy;
 pub mod read;
+pub mod refund;
 pub mod route;
 pub mod secret;
 pub mod tempo;
+pub mod tls;
 pub mod token;
 pub mod value;
 

@@ -3,6 +3,8 @@
 use alloy_primitives::Address;
 use farthing_gate::Pattern;
 use farthing_money::Amount;
+use farthing_protocol::flow::gate::SettleOrder;
+use farthing_protocol::ports::Amends;
 
 use super::read::Section;
 use super::tempo::{Modes, TempoConfig, read_modes};
@@ -45,6 +47,10 @@ pub struct Priced {
     pub body: BodyBinding,
     /// How buyers may pay.
     pub modes: Modes,
+    /// Whether a payment is settled before the upstream is called, or after it has answered.
+    pub settle: SettleOrder,
+    /// What the payer of a call gets that the upstream failed.
+    pub on_failure: Amends,
 }
 
 /// A part of the price that goes to another account.
@@ -115,7 +121,8 @@ impl RouteConfig {
 
 fn free_route_has_terms(section: &Section<'_>, terms: Option<&RouteTerms>) -> bool {
     // Asking makes the keys known, so that a typing error is not told twice.
-    let keys = ["description", "external_id", "splits", "sponsored", "bind_body", "modes"];
+    let keys =
+        ["description", "external_id", "splits", "sponsored", "bind_body", "modes", "settle", "on_failure"];
     let present = keys.map(|key| section.has(key));
     matches!(terms, Some(RouteTerms::Free)) && present.iter().skip(1).any(|present| *present)
 }
@@ -170,6 +177,7 @@ fn read_priced(section: &Section<'_>, tempo: Option<&TempoConfig>) -> Option<Pri
         field.fault("does not go with modes = [\"push\"]: a buyer who broadcasts has paid the fee already");
     }
     let bound = section.flag("bind_body").is_some_and(|field| field.value);
+    let (settle, on_failure) = (read_settle(section, modes), read_on_failure(section, tempo, amount));
     Some(Priced {
         amount: amount?,
         description,
@@ -178,7 +186,38 @@ fn read_priced(section: &Section<'_>, tempo: Option<&TempoConfig>) -> Option<Pri
         fees,
         body: if bound { BodyBinding::Bound } else { BodyBinding::Free },
         modes,
+        settle,
+        on_failure,
     })
+}
+
+fn read_settle(section: &Section<'_>, modes: Modes) -> SettleOrder {
+    let read = section.parse("settle", |text| match text {
+        "before" => Ok(SettleOrder::Before),
+        "after" => Ok(SettleOrder::After),
+        _ => Err(format!("{text:?} is neither \"before\" nor \"after\" the upstream")),
+    });
+    if let (Some(SettleOrder::After), Modes::Push, Some(field)) = (read, modes, section.text("settle")) {
+        field.fault("does not go with modes = [\"push\"]: the money of a buyer who broadcasts has moved before the call");
+    }
+    read.unwrap_or_default()
+}
+
+fn read_on_failure(section: &Section<'_>, tempo: Option<&TempoConfig>, price: Option<Amount>) -> Amends {
+    let read = section.parse("on_failure", |text| match text {
+        "credit" => Ok(Amends::Credit),
+        "refund" => Ok(Amends::Refund),
+        _ => Err(format!("{text:?} is neither \"credit\" nor \"refund\"")),
+    });
+    if let (Some(Amends::Refund), Some(field)) = (read, section.text("on_failure")) {
+        if tempo.is_some_and(|tempo| tempo.refunds.is_none()) {
+            field.fault("needs an account that gives the money back: write [tempo.refunds]");
+        }
+        if price.is_some_and(Amount::is_zero) {
+            field.fault("does not go with a price of 0: there is nothing to give back");
+        }
+    }
+    read.unwrap_or(Amends::Credit)
 }
 
 fn read_splits(section: &Section<'_>, price: Option<Amount>) -> Option<Vec<SplitConfig>> {

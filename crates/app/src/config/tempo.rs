@@ -10,12 +10,12 @@ use zeroize::Zeroizing;
 
 use super::network;
 use super::read::Section;
+use super::refund::RefundConfig;
 use super::secret::{SecretKeys, Surroundings, open_to_others, read_secret};
 use super::token;
 use super::value;
 
 /// What is taken, where.
-#[derive(Debug)]
 pub struct TempoConfig {
     /// The chain's JSON-RPC port.
     pub rpc_url: Url,
@@ -29,6 +29,16 @@ pub struct TempoConfig {
     pub modes: Modes,
     /// The account that pays fees for buyers on sponsored routes.
     pub sponsor: Option<SponsorConfig>,
+    /// The account that gives payments back.
+    pub refunds: Option<RefundConfig>,
+}
+
+impl std::fmt::Debug for TempoConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The path and the query of the chain's URL may hold a key.
+        let host = self.rpc_url.host_str().unwrap_or("?");
+        write!(f, "TempoConfig(chain {} at {host}, for {})", self.chain_id, self.recipient)
+    }
 }
 
 /// How buyers may pay.
@@ -51,7 +61,7 @@ pub struct SponsorConfig {
     pub budget_per_day: Amount,
 }
 
-/// Where the sponsor's key is.
+/// Where the key of an account of the gateway's is: one that pays fees, or one that gives back.
 pub enum SponsorKey {
     /// The key itself.
     Plain(PrivateKey),
@@ -110,6 +120,8 @@ impl TempoConfig {
             section.refuse_unknown();
             sponsor
         });
+        let refunds =
+            section.section("refunds").and_then(|section| RefundConfig::read(&section, around, warnings));
         section.refuse_unknown();
         Some(Self {
             rpc_url: rpc_url?,
@@ -118,6 +130,7 @@ impl TempoConfig {
             currency: currency?,
             modes,
             sponsor,
+            refunds,
         })
     }
 }
@@ -154,6 +167,17 @@ fn read_sponsor(
             let amount = value::amount(text)?;
             if amount.is_zero() { Err("is nothing, so no fee could be paid".into()) } else { Ok(amount) }
         });
+    let key = read_key(section, around, warnings, "the sponsor's key");
+    Some(SponsorConfig { key: key?, budget_per_day: budget_per_day? })
+}
+
+/// A key that is a keystore and its password, a file, or an environment variable; `whose` says of what, for people.
+pub(super) fn read_key(
+    section: &Section<'_>,
+    around: Surroundings<'_>,
+    warnings: &mut Vec<String>,
+    whose: &str,
+) -> Option<SponsorKey> {
     let keys = SecretKeys { inline: None, file: "key_file", env: "key_env" };
     let found = around.secret(section, keys);
     let has_plain = section.has("key_file") || section.has("key_env");
@@ -166,7 +190,7 @@ fn read_sponsor(
             })
             .ok()
     });
-    let key = match section.text("keystore") {
+    match section.text("keystore") {
         Some(_) if has_plain => {
             section.fault("has a `keystore` and a plain key; keep one of them");
             None
@@ -183,10 +207,8 @@ fn read_sponsor(
         }
         None => {
             if !has_plain {
-                section.missing(
-                    "keystore",
-                    "the sponsor's key: `keystore` and `password_file`, `key_file`, or `key_env`",
-                );
+                let sources = "`keystore` and `password_file`, `key_file`, or `key_env`";
+                section.missing("keystore", &format!("{whose}: {sources}"));
             }
             found.and_then(|found| {
                 warnings.extend(found.warning);
@@ -197,6 +219,5 @@ fn read_sponsor(
                     .ok()
             })
         }
-    };
-    Some(SponsorConfig { key: key?, budget_per_day: budget_per_day? })
+    }
 }

@@ -79,12 +79,14 @@ fn a_good_file_is_read_as_it_is_meant() {
         "sponsored = true\nbind_body = true\nmodes = [\"pull\"]\n\
          splits = [{ recipient = \"0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC\", amount = \"0.002\" }]\n\
          [[routes]]\npath = \"/free\"\nfree = true\n\
-         [tempo.sponsor]\nkey_env = \"KEY\"\nbudget_per_day = \"5.00\"",
+         [tempo.sponsor]\nkey_env = \"KEY\"\nbudget_per_day = \"5.00\"\n\
+         [tempo.refunds]\nkey_env = \"KEY\"\nbudget_per_day = \"20.00\"",
     ))
     .unwrap();
     assert_eq!(config.tempo.rpc_url.as_str(), "http://127.0.0.1:8545/");
     assert_eq!(config.tempo.currency.asset.code(), "PathUSD");
     assert_eq!(config.tempo.sponsor.unwrap().budget_per_day.base(), 5_000_000);
+    assert_eq!(config.tempo.refunds.unwrap().budget_per_day.base(), 20_000_000);
     assert_eq!(config.challenge_ttl.as_secs(), 300);
     let RouteTerms::Priced(priced) = &config.routes[0].terms else { panic!("routes[0] has a price") };
     assert_eq!((priced.amount.base(), priced.fees, priced.modes), (10_000, Fees::Sponsored, Modes::Pull));
@@ -104,8 +106,8 @@ fn each_mistake_is_told_with_line_key_and_remedy() {
         ),
         (
             with(2, r#"listen = "0.0.0.0:80""#),
-            "2: gateway.listen: would take payments without TLS on an address that others reach; listen on 127.0.0.1 \
-             behind a TLS terminator, or write allow_plaintext = true if one stands in front",
+            "2: gateway.listen: would take payments without TLS on an address that others reach; write [tls], \
+             listen on 127.0.0.1 behind a TLS terminator, or write allow_plaintext = true if one stands in front",
         ),
         (
             with(3, r#"realm = "https://api.example.com""#),
@@ -237,6 +239,24 @@ fn each_mistake_is_told_with_line_key_and_remedy() {
             plus("[tempo.sponsor]\nkey_env = \"SHORT\"\nbudget_per_day = \"1\""),
             "16: tempo.sponsor.key_env: what it names is not a key: a private key is 64 hexadecimal digits, with or \
              without 0x",
+        ),
+        (
+            plus("[tempo.refunds]\nkey_env = \"KEY\""),
+            "15: tempo.refunds.budget_per_day: is missing: the most that may be given back a day, such as \"20.00\"",
+        ),
+        (
+            plus("[tempo.refunds]\nbudget_per_day = \"1\""),
+            "15: tempo.refunds.keystore: is missing: the key of the account that gives back: `keystore` and \
+             `password_file`, `key_file`, or `key_env`",
+        ),
+        (
+            plus("[tempo.refunds]\nkey_env = \"KEY\"\nbudget_per_day = \"0\""),
+            "17: tempo.refunds.budget_per_day: is nothing, so nothing could be given back",
+        ),
+        (
+            plus("[tempo.refunds]\nkey_env = \"KEY\"\nbudget_per_day = \"1\"\nevery = 1"),
+            "18: tempo.refunds.every: is not a key here; there are: budget_per_day, key_env, key_file, keystore, \
+             password_file",
         ),
         (
             plus("[upstream]\nconnect_timeout = \"5\""),

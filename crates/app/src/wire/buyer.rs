@@ -1,18 +1,23 @@
 //! The buyer: an agent that pays from a wallet, within the policy that the command line says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use farthing_client::{Agent, Policy, Redirects};
-use farthing_rails::tempo::{PayMode, network, tokens};
+use farthing_client::{Agent, AgentBuilder, IdempotencyKeys, Redirects};
+use farthing_protocol::flow::payer::PayerFlow;
+use farthing_rails::tempo::PayMode;
 
 use super::lazy::{LazyPayer, LockedKey, PayerOptions};
+use super::policy::{self, Cap, Loaded};
 use super::wallets;
-use crate::cli::network::Reach;
+use crate::cli::network::NetworkArgs;
+use crate::cli::password::PasswordArgs;
 use crate::cli::payments;
 use crate::cli::request::args::{Args, Mode, PayingArgs};
+use crate::cli::request::ask::Ask;
 use crate::clock::SystemClock;
-use crate::config::token;
 use crate::error::CliError;
+use crate::output::Output;
 
 /// The most redirects that one call follows, as curl has it by default.
 const MAX_REDIRECTS: u8 = 50;
@@ -21,10 +26,44 @@ const MAX_REDIRECTS: u8 = 50;
 ///
 /// # Errors
 /// [`CliError`] for arguments that do not fit together.
-pub async fn agent(args: &Args) -> Result<Agent, CliError> {
-    let paying = &args.paying;
+pub async fn agent(args: &Args, output: Output) -> Result<Agent, CliError> {
+    let redirects =
+        if args.location { Redirects::Follow { at_most: MAX_REDIRECTS } } else { Redirects::Return };
+    let loaded = policy::load(args.paying.policy.as_deref())?;
+    let mut builder =
+        build(&args.paying, Unlock::AtFirstPayment, loaded.as_ref()).await?.redirects(redirects);
+    if let Some(loaded) = loaded {
+        builder = builder.consent(Arc::new(Ask::new(loaded.approvals, output)));
+    }
+    builder.build().map_err(|error| CliError::unexpected("http_client", error.to_string()))
+}
+
+/// When the wallet's password is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlock {
+    /// Most calls cost nothing.
+    AtFirstPayment,
+    /// Later there is nobody to ask.
+    Now,
+}
+
+/// What pays as the arguments say. How it reaches servers is the caller's to adjust.
+///
+/// # Errors
+/// [`CliError`] for arguments that do not fit together.
+pub async fn builder(paying: &PayingArgs, unlock: Unlock) -> Result<AgentBuilder, CliError> {
+    build(paying, unlock, policy::load(paying.policy.as_deref())?.as_ref()).await
+}
+
+async fn build(
+    paying: &PayingArgs,
+    unlock: Unlock,
+    loaded: Option<&Loaded>,
+) -> Result<AgentBuilder, CliError> {
     let chains = paying.network.all().await?;
-    let policy = policy(paying, &chains)?;
+    // A process that stays makes many calls: what may be spent is then said for all of them together.
+    let cap = if unlock == Unlock::Now { Cap::Run } else { Cap::Call };
+    let policy = policy::of(paying, loaded, &chains, cap)?;
     let mode = match paying.mode {
         Some(Mode::Push) => PayMode::PreferPush,
         Some(Mode::Pull) | None => PayMode::PreferPull,
@@ -37,34 +76,44 @@ pub async fn agent(args: &Args) -> Result<Agent, CliError> {
     };
     let key = LockedKey { keystore, info, password: paying.password.clone() };
     let payer = LazyPayer::new(PayerOptions { chains, mode }, key);
-    let redirects =
-        if args.location { Redirects::Follow { at_most: MAX_REDIRECTS } } else { Redirects::Return };
-    let builder = Agent::builder(Arc::new(SystemClock))
+    if unlock == Unlock::Now {
+        payer.unlock_now().await?;
+    }
+    Ok(Agent::builder(Arc::new(SystemClock))
         .payer(Arc::new(payer))
         .policy(policy)
-        .redirects(redirects)
-        .journal(Arc::new(payments::journal()?));
-    builder.build().map_err(|error| CliError::unexpected("http_client", error.to_string()))
+        .spend_book(Arc::new(policy::run_book()?))
+        .journal(Arc::new(payments::journal()?))
+        .max_wait(patience(paying, loaded))
+        .idempotency_keys(keys(paying, loaded)))
 }
 
-fn policy(paying: &PayingArgs, chains: &[Reach]) -> Result<Policy, CliError> {
-    let mut policy = Policy::builder().max_total(&paying.max_spend)?;
-    for reach in chains {
-        for token in token::dollars(reach.chain_id) {
-            policy = policy.dollar_token(&network(reach.chain_id), &tokens::lower(token));
-        }
+/// The command line goes before the file: how long to wait is no limit on what is paid.
+fn patience(paying: &PayingArgs, loaded: Option<&Loaded>) -> Duration {
+    let said = paying.max_wait.or_else(|| loaded.and_then(|loaded| loaded.file.max_wait));
+    said.unwrap_or(Duration::from_millis(PayerFlow::MAX_WAIT_MS))
+}
+
+fn keys(paying: &PayingArgs, loaded: Option<&Loaded>) -> IdempotencyKeys {
+    if paying.no_idempotency_key {
+        return IdempotencyKeys::Leave;
     }
-    for host in &paying.allow_host {
-        policy = policy.allow_host(host)?;
-    }
-    for recipient in &paying.allow_recipient {
-        policy = policy.allow_recipient(&tokens::lower(*recipient));
-    }
-    for realm in &paying.allow_realm {
-        policy = policy.allow_realm(realm);
-    }
-    if paying.allow_plaintext {
-        policy = policy.allow_plaintext();
-    }
-    Ok(policy.build())
+    loaded.map_or(IdempotencyKeys::Add, |loaded| loaded.file.keys)
+}
+
+/// An agent that pays nothing: it looks up what became of payments, and needs no wallet for it.
+///
+/// # Errors
+/// [`CliError`] for a chain that cannot be reached.
+pub async fn observer(network: &NetworkArgs) -> Result<Agent, CliError> {
+    let chains = network.all().await?;
+    let keystore = wallets::keystore()?;
+    let info = wallets::pick(&keystore, None);
+    let key = LockedKey { keystore, info, password: PasswordArgs::default() };
+    let payer = LazyPayer::new(PayerOptions { chains, mode: PayMode::PreferPull }, key);
+    let builder = Agent::builder(Arc::new(SystemClock))
+        .payer(Arc::new(payer))
+        .spend_book(Arc::new(policy::book()?))
+        .journal(Arc::new(payments::journal()?));
+    builder.build().map_err(|error| CliError::unexpected("http_client", error.to_string()))
 }

@@ -4,8 +4,8 @@
 use async_trait::async_trait;
 use farthing_client::Keystore;
 use farthing_client::keystore::KeyInfo;
-use farthing_protocol::ports::{Declined, PayContext, PayError, Payer, Quote};
-use farthing_protocol::{Challenge, MethodId, PaymentProof};
+use farthing_protocol::ports::{Declined, PayContext, PayError, Payer, PaymentFate, Quote, SentPayment};
+use farthing_protocol::{Challenge, MethodId, PaymentProof, UnixMs};
 use farthing_rails::tempo::{PayMode, PrivateKey, TempoPayer};
 use tokio::sync::OnceCell;
 
@@ -62,6 +62,15 @@ impl LazyPayer {
         Self { options, reader, key, unlocked: OnceCell::new() }
     }
 
+    /// Unlocks the key before there is anything to pay.
+    ///
+    /// # Errors
+    /// When there is no wallet, or its password is not known.
+    pub async fn unlock_now(&self) -> Result<(), CliError> {
+        self.key.info.clone()?;
+        self.unlock().await.map(drop).map_err(|error| CliError::usage(error.code(), error.to_string()))
+    }
+
     async fn unlock(&self) -> Result<&TempoPayer, PayError> {
         let locked = |error: CliError| PayError::Failed {
             code: error.code,
@@ -103,5 +112,10 @@ impl Payer for LazyPayer {
 
     async fn pay(&self, challenge: &Challenge, context: PayContext) -> Result<PaymentProof, PayError> {
         self.unlock().await?.pay(challenge, context).await
+    }
+
+    async fn outcome(&self, payment: &SentPayment<'_>, now: UnixMs) -> Result<PaymentFate, String> {
+        // Looking needs no key: no password is asked for.
+        self.reader.outcome(payment, now).await
     }
 }

@@ -1,6 +1,8 @@
 //! Wiring: what the crates offer, put together as a configuration or a command line says.
 
+pub mod account;
 pub mod buyer;
 pub mod lazy;
+pub mod policy;
 pub mod seller;
 pub mod wallets;

@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farthing_client::Keystore;
-use farthing_client::keystore::KeyName;
+use farthing_gate::observe::Observer;
 use farthing_gate::proxy::{InjectedHeader, Proxy, ProxyOptions};
-use farthing_gate::{Access, BindBody, Gate, Route, RouteOffer};
+use farthing_gate::{Access, BindBody, Gate, GateBuilder, Route, RouteOffer, ServiceTerms};
 use farthing_money::Money;
 use farthing_protocol::Binder;
 use farthing_protocol::ports::{ClaimStore, Price, Verifier};
-use farthing_rails::tempo::{self, PrivateKey, Split, Sponsorship, TempoCharge, TempoRpc, Wallet};
+use farthing_rails::tempo::{self, Split, Sponsorship, TempoCharge, TempoRpc, Wallet};
 
 use crate::clock::SystemClock;
 use crate::config::gateway::{GatewayConfig, Upstream};
 use crate::config::route::{BodyBinding, Fees, Priced, RouteConfig, RouteTerms, SplitConfig};
-use crate::config::tempo::{Modes, SponsorConfig, SponsorKey, TempoConfig};
+use crate::config::tempo::{Modes, SponsorConfig, TempoConfig};
 use crate::error::CliError;
+use crate::wire::account;
 
 /// How long the chain may take at start.
 const GREETING: Duration = Duration::from_secs(10);
-/// What a lease leaves beyond the longest wait for the upstream.
-const LEASE_MARGIN: Duration = Duration::from_secs(30);
+/// What the gateway's own part of a call may take, beside the longest waits for the upstream.
+const SERVICE_MARGIN: Duration = Duration::from_secs(5);
 
 /// What serves: the gate, and the proxy behind it.
 pub struct Seller {
@@ -38,24 +38,56 @@ pub struct Seller {
 ///
 /// # Errors
 /// [`CliError`] for what the configuration file alone could not tell.
-pub fn build(config: &GatewayConfig, store: Arc<dyn ClaimStore>) -> Result<Seller, CliError> {
+pub fn build(
+    config: &GatewayConfig,
+    store: Arc<dyn ClaimStore>,
+    observer: Arc<dyn Observer>,
+) -> Result<Seller, CliError> {
+    build_with(config, store, observer, |gate| gate)
+}
+
+/// The same, with what is not in the configuration: what `adjust` gives the gate.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(
+    config: &GatewayConfig,
+    store: Arc<dyn ClaimStore>,
+    observer: Arc<dyn Observer>,
+    adjust: impl FnOnce(GateBuilder) -> GateBuilder,
+) -> Result<Seller, CliError> {
     let rpc = TempoRpc::new(config.tempo.rpc_url.as_str())?;
     let sponsorship =
         config.tempo.sponsor.as_ref().map(|sponsor| sponsorship(&config.tempo, sponsor)).transpose()?;
     let sponsor = sponsorship.as_ref().map(|sponsorship| sponsorship.key.address());
+    let refunder = account::refunder(&config.tempo, &rpc)?;
     let mut rails = Rails { tempo: &config.tempo, rpc, sponsorship, made: BTreeMap::new() };
     let base = rails.plain()?;
     let routes = config.routes.iter().map(|route| rails.route(route)).collect::<Result<Vec<_>, _>>()?;
     let binder = Binder::new(config.secret.clone(), config.previous_secret.clone());
-    let lease = config.upstream.response_timeout * 2 + config.upstream.connect_timeout + LEASE_MARGIN;
+    // The waits for the upstream's head are at most twice as long as they are said to be.
+    let service = config.upstream.response_timeout * 2
+        + config.upstream.connect_timeout
+        + Duration::from_millis(config.answers.options.hold_ms)
+        + SERVICE_MARGIN;
     let gate = Gate::builder(&config.realm, binder, store, Arc::new(SystemClock))
+        .observer(observer)
         .boot_nonce(rand::random())
         .credential_header(config.credential_header)
         .challenge_lifetime_ms(millis(config.challenge_ttl))
-        .lease_ms(millis(lease))
+        .lease_ms(config.answers.lease_ms)
+        .answers(config.answers.options)
+        .service_timeout_ms(millis(service))
+        .bound_bodies(config.limits.bound_bodies)
+        .max_verifications(config.limits.max_verifications)
         .routes(routes)
         // Settles what is open even when no route has a price any more.
-        .retired_rail(base)
+        .retired_rail(base);
+    let gate = match refunder {
+        Some(refunder) => gate.refunder(Arc::new(refunder)),
+        None => gate,
+    };
+    let gate = adjust(gate)
         .build()
         .map_err(|error| CliError::usage(error.code(), error.to_string()))?;
     Ok(Seller { gate, proxy: proxy(&config.upstream)?, sponsor })
@@ -83,19 +115,7 @@ fn proxy(upstream: &Upstream) -> Result<Proxy, CliError> {
 }
 
 fn sponsorship(tempo: &TempoConfig, sponsor: &SponsorConfig) -> Result<Sponsorship, CliError> {
-    let key = match &sponsor.key {
-        SponsorKey::Plain(key) => key.clone(),
-        SponsorKey::Keystore { path, password } => {
-            let directory = path.parent().unwrap_or_else(|| std::path::Path::new("."));
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let keystore = Keystore::new(directory, Arc::new(SystemClock));
-            let key = KeyName::new(name).and_then(|name| keystore.unlock(&name, password)).map_err(|error| {
-                CliError::usage(error.code(), format!("tempo.sponsor.keystore: {error}"))
-                    .help("make one with farthing wallet new; its file is in the directory wallets of FARTHING_HOME")
-            })?;
-            PrivateKey::from_bytes(&key)?
-        }
-    };
+    let key = account::unlock(&sponsor.key, "tempo.sponsor")?;
     Ok(Sponsorship::new(tempo.chain_id, key, sponsor.budget_per_day))
 }
 
@@ -155,7 +175,8 @@ impl Rails<'_> {
             BodyBinding::Free => BindBody::No,
             BodyBinding::Bound => BindBody::Yes,
         };
-        let access = Access::Priced { offers: vec![offer], bind_body };
+        let service = ServiceTerms { settle: priced.settle, on_failure: priced.on_failure };
+        let access = Access::Priced { offers: vec![offer], bind_body, service };
         Ok(Route { path: route.path.clone(), methods: route.methods.clone(), access })
     }
 

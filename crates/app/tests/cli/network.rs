@@ -35,7 +35,7 @@ impl Network {
         let home = Home::new();
         let sandbox = home.start(&[&["sandbox", "--port", "0"], args].concat());
         let api = Server::start(answer);
-        home.file("secret", "0123456789abcdef0123456789abcdef");
+        home.file("secret", "farthing-canary-secret-0123456789abcdef");
         home.file("sponsor.key", SPONSOR_KEY);
         let listen = free_address();
         let config = home.file("gateway.toml", configuration(&listen, &api, &sandbox));
@@ -69,7 +69,11 @@ impl Network {
 
     /// The credential with which `key` pays what `path` asks for. Nothing is sent to the gateway but the question.
     pub fn credential(&self, key: &str, path: &str) -> String {
-        let answer = reqwest::blocking::get(self.url(path)).unwrap();
+        self.answer_to(key, reqwest::blocking::get(self.url(path)).unwrap())
+    }
+
+    /// The credential with which `key` pays what a 402 asks for.
+    pub fn answer_to(&self, key: &str, answer: reqwest::blocking::Response) -> String {
         assert_eq!(answer.status(), 402);
         let header = answer.headers().get("www-authenticate").unwrap().to_str().unwrap();
         let challenge = Challenge::parse(header).unwrap();

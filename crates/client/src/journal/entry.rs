@@ -1,11 +1,12 @@
-//! What a journal holds: entries as written, and records, which are the entries of one payment folded together.
+//! What a journal is written in: entries, one for each step of a payment.
 
 use std::fmt;
 
-use farthing_money::{Amount, AssetKind};
-use farthing_protocol::ports::Quote;
-use farthing_protocol::{CredentialHeader, UnixMs};
+use farthing_money::{Amount, Asset, AssetKind, Money, MoneyError};
+use farthing_protocol::ports::{FeeBearer, Quote, Share};
+use farthing_protocol::{CredentialHeader, Receipt};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::PaymentId;
@@ -47,7 +48,11 @@ pub enum Step {
         credential: Option<StoredCredential>,
     },
     /// The credential is about to leave.
-    Sent,
+    Sent {
+        /// To present again, whatever becomes of this process.
+        #[serde(skip)]
+        credential: Option<StoredCredential>,
+    },
     /// Paid and served: final.
     Served {
         /// The status of the answer.
@@ -58,6 +63,9 @@ pub enum Step {
         /// When the seller settled: RFC 3339, as received.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         settled_at: Option<String>,
+        /// The receipt, whole, as JSON: every field that the seller sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Value>,
     },
     /// The seller answered the credential without serving. The payment may have been taken.
     Refused {
@@ -74,6 +82,16 @@ pub enum Step {
         /// The stable code.
         code: String,
         /// Why.
+        why: String,
+    },
+    /// The money has moved, says the rail; the call is still to be served.
+    Paid {
+        /// What shows it on the rail: a transaction hash.
+        reference: String,
+    },
+    /// The money has moved, and the seller will not serve the call for it: final.
+    Forfeited {
+        /// The seller's words, or ours.
         why: String,
     },
     /// It is not known whether the payment was taken.
@@ -100,6 +118,24 @@ pub struct Target {
     pub realm: String,
     /// The challenge's id.
     pub challenge_id: String,
+    /// When the challenge expires: RFC 3339, as received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// Names the request: SHA-256 over method, URL and body, as 64 hex digits. Two calls with one name ask for one thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The `Idempotency-Key` that the paid request is sent with, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+impl Target {
+    /// The host that was paid, with the port where it is not the usual one.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let rest = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default()
+    }
 }
 
 /// What was agreed to.
@@ -122,10 +158,28 @@ pub struct Agreed {
     pub payer: String,
     /// `pull`, `push`, `proof`.
     pub mode: String,
+    /// The payment method: `tempo`.
+    #[serde(default)]
+    pub method: String,
+    /// Who bears the network's fee: `payer`, `seller`, `none`.
+    #[serde(default)]
+    pub fee: String,
+    /// Parts of the amount that go to others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<AgreedShare>,
+}
+
+/// A part of a payment that goes to another recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreedShare {
+    /// Who receives it.
+    pub recipient: String,
+    /// How much, in base units.
+    pub amount_base: Amount,
 }
 
 impl Agreed {
-    pub(crate) fn of(quote: &Quote) -> Self {
+    pub(crate) fn of(method: &str, quote: &Quote) -> Self {
         let asset = quote.money.asset();
         Self {
             amount_base: quote.money.amount(),
@@ -139,7 +193,54 @@ impl Agreed {
             recipient: quote.recipient.clone(),
             payer: quote.payer.clone(),
             mode: quote.mode.to_owned(),
+            method: method.to_owned(),
+            fee: match quote.fee {
+                FeeBearer::Payer => "payer",
+                FeeBearer::Seller => "seller",
+                FeeBearer::Nobody => "none",
+            }
+            .to_owned(),
+            shares: quote
+                .shares
+                .iter()
+                .map(|share| AgreedShare { recipient: share.recipient.clone(), amount_base: share.amount })
+                .collect(),
         }
+    }
+
+    /// The quote that it was.
+    ///
+    /// # Errors
+    /// What is wrong with the asset, in an entry that somebody edited.
+    pub(crate) fn quote(&self) -> Result<Quote, MoneyError> {
+        let kind = match &self.token {
+            Some(address) => {
+                AssetKind::Token { network: self.network.as_str().into(), address: address.as_str().into() }
+            }
+            None if self.asset == "USD" => AssetKind::Fiat,
+            None => AssetKind::Custom,
+        };
+        let asset = Asset::new(&self.asset, self.scale, kind)?;
+        let share =
+            |share: &AgreedShare| Share { recipient: share.recipient.clone(), amount: share.amount_base };
+        Ok(Quote {
+            money: Money::new(self.amount_base, asset),
+            recipient: self.recipient.clone(),
+            shares: self.shares.iter().map(share).collect(),
+            network: self.network.clone(),
+            payer: self.payer.clone(),
+            fee: match self.fee.as_str() {
+                "payer" => FeeBearer::Payer,
+                "seller" => FeeBearer::Seller,
+                _ => FeeBearer::Nobody,
+            },
+            mode: match self.mode.as_str() {
+                "pull" => "pull",
+                "push" => "push",
+                "proof" => "proof",
+                _ => "other",
+            },
+        })
     }
 }
 
@@ -177,67 +278,23 @@ impl fmt::Debug for StoredCredential {
     }
 }
 
-/// Where a payment is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum PaymentState {
-    /// About to be paid.
-    Intended,
-    /// About to be broadcast by the rail, or broadcast.
-    Sending,
-    /// Paid or signed; nothing was sent to the seller.
-    Made,
-    /// Sent to the seller.
-    Sent,
-    /// Paid and served.
-    Served,
-    /// Sent, and not served.
-    Refused,
-    /// Certainly not paid.
-    NotPaid,
-    /// It is not known whether it was taken.
-    Unknown,
-}
-
-impl PaymentState {
-    /// Whether nothing can change any more. Anything else is an outcome that is not known.
-    #[must_use]
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Served | Self::NotPaid)
-    }
-}
-
-/// A payment, as its entries tell it.
-#[derive(Debug, Clone)]
-pub struct PaymentRecord {
-    /// Which payment.
-    pub id: PaymentId,
-    /// When it began.
-    pub began: UnixMs,
-    /// When it last changed.
-    pub changed: UnixMs,
-    /// Where it is.
-    pub state: PaymentState,
-    /// What it is for.
-    pub target: Target,
-    /// What was agreed to.
-    pub agreed: Agreed,
-    /// The status of the last answer.
-    pub status: Option<u16>,
-    /// The receipt's reference, or what to look for on the rail.
-    pub reference: Option<String>,
-    /// Why it is not served.
-    pub why: Option<String>,
-    /// What can be presented again instead of paying again.
-    pub credential: Option<StoredCredential>,
-}
-
 impl Step {
+    /// The step of a call that was paid and served, with its receipt whole.
+    #[must_use]
+    pub fn served(status: u16, receipt: Option<&Receipt>) -> Self {
+        Self::Served {
+            status,
+            reference: receipt.map(|receipt| receipt.reference.clone()),
+            settled_at: receipt.map(|receipt| receipt.timestamp.clone()),
+            receipt: receipt.map(whole),
+        }
+    }
+
     pub(super) const fn credential(&self) -> Option<&StoredCredential> {
         match self {
             Self::Sending { credential }
             | Self::Made { credential }
+            | Self::Sent { credential }
             | Self::Refused { credential, .. }
             | Self::Unknown { credential, .. } => credential.as_ref(),
             _ => None,
@@ -245,81 +302,19 @@ impl Step {
     }
 
     pub(super) const fn is_final(&self) -> bool {
-        matches!(self, Self::Served { .. } | Self::NotPaid { .. })
+        matches!(self, Self::Served { .. } | Self::NotPaid { .. } | Self::Forfeited { .. })
     }
 }
 
-impl JournalEntry {
-    /// Adds the entry to the record that it belongs to. An entry without a beginning is passed over.
-    pub(super) fn fold_into(&self, records: &mut Vec<PaymentRecord>) {
-        let at = UnixMs::from_ms(self.at_ms);
-        if let Step::Intended { target, agreed } = &self.step {
-            records.push(PaymentRecord {
-                id: self.payment.clone(),
-                began: at,
-                changed: at,
-                state: PaymentState::Intended,
-                target: target.clone(),
-                agreed: (**agreed).clone(),
-                status: None,
-                reference: None,
-                why: None,
-                credential: None,
-            });
-            return;
-        }
-        // Open payments are young: look from the end.
-        if let Some(record) = records.iter_mut().rev().find(|record| record.id == self.payment) {
-            record.changed = at;
-            record.take(&self.step);
-        }
+/// Every field of a receipt, under the names that it has on the wire.
+fn whole(receipt: &Receipt) -> Value {
+    let mut fields = receipt.extra.clone();
+    fields.insert("status".to_owned(), "success".into());
+    fields.insert("method".to_owned(), receipt.method.clone().into());
+    fields.insert("timestamp".to_owned(), receipt.timestamp.clone().into());
+    fields.insert("reference".to_owned(), receipt.reference.clone().into());
+    if let Some(external_id) = &receipt.external_id {
+        fields.insert("externalId".to_owned(), external_id.clone().into());
     }
-}
-
-impl PaymentRecord {
-    fn take(&mut self, step: &Step) {
-        match step {
-            Step::Intended { .. } => {}
-            Step::Sending { credential } => {
-                self.state = PaymentState::Sending;
-                self.keep(credential.as_ref());
-            }
-            Step::Made { credential } => {
-                self.state = PaymentState::Made;
-                self.keep(credential.as_ref());
-            }
-            Step::Sent => self.state = PaymentState::Sent,
-            Step::Served { status, reference, .. } => {
-                self.state = PaymentState::Served;
-                self.status = Some(*status);
-                self.reference.clone_from(reference);
-                (self.why, self.credential) = (None, None);
-            }
-            Step::Refused { status, why, credential } => {
-                self.state = PaymentState::Refused;
-                self.status = Some(*status);
-                self.why = Some(why.clone());
-                self.keep(credential.as_ref());
-            }
-            Step::NotPaid { why, .. } => {
-                self.state = PaymentState::NotPaid;
-                self.why = Some(why.clone());
-                self.credential = None;
-            }
-            Step::Unknown { why, reference, credential } => {
-                self.state = PaymentState::Unknown;
-                self.why = Some(why.clone());
-                if reference.is_some() {
-                    self.reference.clone_from(reference);
-                }
-                self.keep(credential.as_ref());
-            }
-        }
-    }
-
-    fn keep(&mut self, credential: Option<&StoredCredential>) {
-        if let Some(credential) = credential {
-            self.credential = Some(credential.clone());
-        }
-    }
+    Value::Object(fields)
 }

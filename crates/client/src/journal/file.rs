@@ -1,28 +1,78 @@
 //! [`FileJournal`]: a journal in an append-only file of JSON lines (0600), shared by any number of processes.
 //!
 //! Every entry is appended under a lock and synced. A line that a crash cut short is passed over, and the next entry starts
-//! on a line of its own. Credentials lie in a folder beside it (`<name>.credentials`, 0700), one file for each open payment.
+//! on a line of its own. Open payments lie in a folder beside it (`<name>.open`, 0700): `<id>.json` holds a payment's entries and
+//! its credential, and is there as long as the payment is open; `<id>.live` is locked by the process that is at work on it.
+//!
+//! The open file is written before the line, and what it says goes before what lines say: a crash between the two loses
+//! nothing. With a final entry it is written once more, without the credential, and removed after the line.
 
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{JournalEntry, JournalError, PaymentId, PaymentJournal, PaymentRecord, StoredCredential};
+use super::{JournalEntry, JournalError, PaymentId, PaymentJournal, PaymentRecord, Step, StoredCredential};
 use crate::file::{self, Guarded};
 
 /// A journal in a file.
 #[derive(Debug)]
 pub struct FileJournal {
     path: PathBuf,
+    /// The locks of the payments that this journal is at work on.
+    flights: Mutex<BTreeMap<PaymentId, File>>,
+}
+
+/// What is kept of an open payment.
+#[derive(Serialize, Deserialize)]
+struct OpenPayment {
+    /// One of a kind, in the order in which they were first written.
+    entries: Vec<JournalEntry>,
+    credential: Option<StoredCredential>,
+}
+
+impl OpenPayment {
+    fn take(&mut self, entry: &JournalEntry) {
+        let kind = std::mem::discriminant(&entry.step);
+        // A payment that is presented again and again would grow. What to look for on the rail is said once.
+        let mut entry = entry.clone();
+        if let Step::Unknown { reference, .. } = &mut entry.step {
+            let said = self.entries.iter().find_map(|other| match &other.step {
+                Step::Unknown { reference, .. } => reference.clone(),
+                _ => None,
+            });
+            *reference = reference.take().or(said);
+        }
+        self.entries.retain(|other| std::mem::discriminant(&other.step) != kind);
+        self.entries.push(entry.clone());
+        if let Some(credential) = entry.step.credential() {
+            self.credential = Some(credential.clone());
+        }
+        if entry.step.is_final() {
+            self.credential = None;
+        }
+    }
+
+    fn record(&self) -> Option<PaymentRecord> {
+        let mut entries = self.entries.iter();
+        let mut record = entries.next()?.begins()?;
+        entries.for_each(|entry| record.take(entry));
+        if !record.state.is_final() {
+            record.credential.clone_from(&self.credential);
+        }
+        Some(record)
+    }
 }
 
 impl FileJournal {
     /// The journal at `path`; the file is made by the first payment.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), flights: Mutex::default() }
     }
 
     /// Where the journal is.
@@ -50,7 +100,7 @@ impl FileJournal {
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             match serde_json::from_slice(line) {
                 Ok(entry) => entries.push(entry),
-                // Cut short by a crash: the step that it announces was never taken.
+                // Cut short by a crash: the step that it announces was never taken, or is in the open file.
                 Err(error) if error.is_eof() => {}
                 Err(error) => {
                     return Err(JournalError::Damaged {
@@ -65,34 +115,104 @@ impl FileJournal {
         Ok(entries)
     }
 
-    /// Where the credential of an open payment is kept: a file of its own, which is removed when the payment ends.
-    fn credential_path(&self, payment: &PaymentId) -> PathBuf {
+    /// Where open payments are.
+    fn folder(&self) -> PathBuf {
         let mut folder = self.path.file_name().unwrap_or_default().to_owned();
-        folder.push(".credentials");
-        self.path.with_file_name(folder).join(payment.as_str())
+        folder.push(".open");
+        self.path.with_file_name(folder)
     }
 
-    fn keep_credential(&self, payment: &PaymentId, credential: &StoredCredential) -> io::Result<()> {
-        let json = Zeroizing::new(serde_json::to_vec(credential)?);
-        file::replace(&self.credential_path(payment), &json)
+    fn open_path(&self, payment: &PaymentId) -> PathBuf {
+        self.folder().join(format!("{payment}.json"))
     }
 
-    fn forget_credential(&self, payment: &PaymentId) -> io::Result<()> {
-        match fs::remove_file(self.credential_path(payment)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+    fn live_path(&self, payment: &PaymentId) -> PathBuf {
+        self.folder().join(format!("{payment}.live"))
     }
 
-    fn kept_credential(&self, payment: &PaymentId) -> Result<Option<StoredCredential>, JournalError> {
-        let path = self.credential_path(payment);
-        let Some(bytes) = file::read(&path).map_err(|error| self.storage(&error))? else { return Ok(None) };
+    fn read_open(&self, path: &Path) -> Result<Option<OpenPayment>, JournalError> {
+        let Some(bytes) = file::read(path).map_err(|error| self.storage(&error))? else { return Ok(None) };
         let bytes = Zeroizing::new(bytes);
         serde_json::from_slice(&bytes).map(Some).map_err(|error| JournalError::Damaged {
             path: path.display().to_string(),
             line: error.line(),
-            why: "it is not a stored credential".to_owned(),
+            why: "it is not what is kept of an open payment".to_owned(),
         })
+    }
+
+    fn write_open(&self, payment: &PaymentId, open: &OpenPayment) -> Result<(), JournalError> {
+        let write = || file::replace(&self.open_path(payment), &Zeroizing::new(serde_json::to_vec(open)?));
+        write().map_err(|error| self.storage(&error))
+    }
+
+    /// Waits for every other user of the journal.
+    fn lock(&self) -> Result<Guarded, JournalError> {
+        Guarded::exclusive(&self.path).map_err(|error| self.storage(&error))
+    }
+
+    /// Locks the payment for this process; false when somebody is at work on it. The journal is locked.
+    fn try_enter(&self, payment: &PaymentId) -> Result<bool, JournalError> {
+        let enter = || -> io::Result<bool> {
+            file::make_directory(&self.folder())?;
+            let live = file::private().create(true).append(true).open(self.live_path(payment))?;
+            match live.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(false),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            self.flights.lock().unwrap_or_else(PoisonError::into_inner).insert(payment.clone(), live);
+            Ok(true)
+        };
+        enter().map_err(|error| self.storage(&error))
+    }
+
+    /// Whether somebody holds the payment's lock. The journal is locked.
+    fn is_live(&self, payment: &PaymentId) -> Result<bool, JournalError> {
+        let look = || match file::private().append(true).open(self.live_path(payment)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+            Ok(live) => match live.try_lock() {
+                // It is let go of when the file is closed, here.
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => Err(error),
+            },
+        };
+        look().map_err(|error| self.storage(&error))
+    }
+
+    /// Every open file, by payment.
+    fn open_files(&self) -> Result<BTreeMap<PaymentId, OpenPayment>, JournalError> {
+        let mut found = BTreeMap::new();
+        let listed = match fs::read_dir(self.folder()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            listed => listed.map_err(|error| self.storage(&error))?,
+        };
+        for entry in listed {
+            let name = entry.map_err(|error| self.storage(&error))?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".json")).and_then(PaymentId::parse);
+            let Some(id) = id else { continue };
+            // It may have been closed meanwhile.
+            if let Some(open) = self.read_open(&self.open_path(&id))? {
+                found.insert(id, open);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Ends what a crash left half closed: the line, then the file. The journal is locked.
+    fn finish_closing(&self, payment: &PaymentId, open: &OpenPayment) -> Result<(), JournalError> {
+        let last = open.entries.last().map_or(Ok(()), |entry| self.append(entry));
+        last.and_then(|()| fs::remove_file(self.open_path(payment))).map_err(|error| self.storage(&error))
+    }
+
+    /// The open payment as lines alone tell it: somebody has removed its file.
+    fn from_lines(&self, payment: &PaymentId) -> Result<Option<OpenPayment>, JournalError> {
+        let mut open = OpenPayment { entries: Vec::new(), credential: None };
+        for entry in self.entries()?.into_iter().filter(|entry| entry.payment == *payment) {
+            open.take(&entry);
+        }
+        Ok(open.record().is_some_and(|record| !record.state.is_final()).then_some(open))
     }
 
     fn storage(&self, error: &io::Error) -> JournalError {
@@ -111,26 +231,108 @@ fn ends_mid_line(file: &mut File) -> io::Result<bool> {
 }
 
 impl PaymentJournal for FileJournal {
-    fn record(&self, entry: &JournalEntry) -> Result<(), JournalError> {
-        let write = || -> io::Result<()> {
-            let _lock = Guarded::exclusive(&self.path)?;
-            // The credential first: an entry never promises one that is not there.
-            if let Some(credential) = entry.step.credential() {
-                self.keep_credential(&entry.payment, credential)?;
-            }
-            self.append(entry)?;
-            if entry.step.is_final() { self.forget_credential(&entry.payment) } else { Ok(()) }
+    fn enter(&self, payment: &PaymentId) -> Result<(), JournalError> {
+        let _lock = self.lock()?;
+        if self.try_enter(payment)? {
+            Ok(())
+        } else {
+            Err(JournalError::InFlight { payment: payment.clone() })
+        }
+    }
+
+    fn adopt(&self, payment: &PaymentId) -> Result<Option<PaymentRecord>, JournalError> {
+        let _lock = self.lock()?;
+        let open = match self.read_open(&self.open_path(payment))? {
+            Some(open) => open,
+            None => match self.from_lines(payment)? {
+                Some(open) => {
+                    self.write_open(payment, &open)?;
+                    open
+                }
+                None => return Ok(None),
+            },
         };
-        write().map_err(|error| self.storage(&error))
+        match open.record().filter(|record| !record.state.is_final()) {
+            Some(record) if self.try_enter(payment)? => Ok(Some(record)),
+            _ => Ok(None),
+        }
+    }
+
+    fn leave(&self, payment: &PaymentId) {
+        let live = self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(payment);
+        // Removed under the lock that everybody enters under, so that nobody locks a file that is no longer there. Where that
+        // fails, an unlocked file stays behind and says as much.
+        if let (Some(_live), Ok(_lock)) = (live, self.lock()) {
+            let _ = fs::remove_file(self.live_path(payment));
+        }
+    }
+
+    fn is_in_flight(&self, payment: &PaymentId) -> Result<bool, JournalError> {
+        let _lock = self.lock()?;
+        self.is_live(payment)
+    }
+
+    fn record(&self, entry: &JournalEntry) -> Result<(), JournalError> {
+        let _lock = self.lock()?;
+        let closed = || JournalError::Closed { payment: entry.payment.clone() };
+        let path = self.open_path(&entry.payment);
+        let begins = matches!(entry.step, Step::Intended { .. });
+        let mut open = match self.read_open(&path)? {
+            _ if begins => OpenPayment { entries: Vec::new(), credential: None },
+            Some(open) if open.entries.iter().all(|entry| !entry.step.is_final()) => open,
+            Some(_) | None => return Err(closed()),
+        };
+        open.take(entry);
+        // The credential lies in the open file: an entry never promises one that is not there.
+        self.write_open(&entry.payment, &open)?;
+        if entry.step.is_final() {
+            return self.finish_closing(&entry.payment, &open);
+        }
+        self.append(entry).map_err(|error| self.storage(&error))
+    }
+
+    fn open(&self) -> Result<Vec<PaymentRecord>, JournalError> {
+        let _lock = self.lock()?;
+        let mut records = Vec::new();
+        for (id, open) in self.open_files()? {
+            let Some(mut record) = open.record() else { continue };
+            if record.state.is_final() {
+                self.finish_closing(&id, &open)?;
+                continue;
+            }
+            record.in_flight = self.is_live(&id)?;
+            records.push(record);
+        }
+        records.sort_by_key(|record| record.began);
+        Ok(records)
     }
 
     fn payments(&self) -> Result<Vec<PaymentRecord>, JournalError> {
-        let mut records = Vec::new();
+        // The open files first: one that is closed meanwhile is in the lines by then.
+        let mut open = self.open_files()?;
+        let mut records: Vec<PaymentRecord> = Vec::new();
+        let mut places: BTreeMap<PaymentId, usize> = BTreeMap::new();
         for entry in self.entries()? {
-            entry.fold_into(&mut records);
+            match (entry.begins(), places.get(&entry.payment)) {
+                (Some(record), _) => {
+                    places.insert(entry.payment.clone(), records.len());
+                    records.push(record);
+                }
+                (None, Some(place)) => records[*place].take(&entry),
+                (None, None) => {}
+            }
         }
         for record in records.iter_mut().filter(|record| !record.state.is_final()) {
-            record.credential = self.kept_credential(&record.id)?;
+            if let Some(newer) = open.remove(&record.id).and_then(|open| open.record()) {
+                *record = newer;
+            }
+            record.in_flight = !record.state.is_final() && self.is_in_flight(&record.id)?;
+        }
+        // Begun, and cut short before the first line.
+        let missing = open.into_iter().filter(|(id, _)| !places.contains_key(id));
+        for record in missing.filter_map(|(_, open)| open.record()) {
+            let in_flight = !record.state.is_final() && self.is_in_flight(&record.id)?;
+            records.push(PaymentRecord { in_flight, ..record });
         }
         Ok(records)
     }

@@ -28,6 +28,9 @@ fn intended() -> Step {
             url: "https://a.test/x".into(),
             realm: "a.test".into(),
             challenge_id: "c".into(),
+            expires: None,
+            request: None,
+            idempotency_key: None,
         },
         agreed: Box::new(Agreed {
             amount_base: Amount::from_base(10_000),
@@ -38,6 +41,9 @@ fn intended() -> Step {
             recipient: "0xseller".into(),
             payer: "0xme".into(),
             mode: "push".into(),
+            method: "test".into(),
+            fee: "none".into(),
+            shares: Vec::new(),
         }),
     }
 }
@@ -54,12 +60,16 @@ fn sending() -> Step {
     Step::Sending { credential: kept() }
 }
 
+fn sent() -> Step {
+    Step::Sent { credential: None }
+}
+
 fn unknown() -> Step {
     Step::Unknown { why: "silence".into(), reference: Some("0xabc".into()), credential: kept() }
 }
 
 fn served() -> Step {
-    Step::Served { status: 200, reference: Some("0xfeed".into()), settled_at: None }
+    Step::Served { status: 200, reference: Some("0xfeed".into()), settled_at: None, receipt: None }
 }
 
 fn not_paid() -> Step {
@@ -84,17 +94,17 @@ fn a_payment_is_what_its_entries_say() {
         (vec![Step::Made { credential: None }], PaymentState::Made, false),
         (vec![made()], PaymentState::Made, true),
         (vec![sending()], PaymentState::Sending, true),
-        (vec![sending(), Step::Made { credential: None }, Step::Sent], PaymentState::Sent, true),
+        (vec![sending(), Step::Made { credential: None }, sent()], PaymentState::Sent, true),
         (
             vec![sending(), Step::Unknown { why: "silence".into(), reference: None, credential: None }],
             PaymentState::Unknown,
             true,
         ),
         (vec![sending(), not_paid()], PaymentState::NotPaid, false),
-        (vec![made(), Step::Sent], PaymentState::Sent, true),
-        (vec![made(), Step::Sent, served()], PaymentState::Served, false),
+        (vec![made(), sent()], PaymentState::Sent, true),
+        (vec![made(), sent(), served()], PaymentState::Served, false),
         (vec![not_paid()], PaymentState::NotPaid, false),
-        (vec![Step::Made { credential: None }, Step::Sent, refused()], PaymentState::Refused, true),
+        (vec![Step::Made { credential: None }, sent(), refused()], PaymentState::Refused, true),
         (vec![unknown(), served()], PaymentState::Served, false),
     ];
     for (nth, (steps, state, credential)) in cases.into_iter().enumerate() {
@@ -128,6 +138,8 @@ fn only_ends_that_are_certain_are_final() {
         (PaymentState::Refused, false),
         (PaymentState::NotPaid, true),
         (PaymentState::Unknown, false),
+        (PaymentState::Paid, false),
+        (PaymentState::Forfeited, true),
     ];
     for (state, expected) in all {
         assert_eq!(state.is_final(), expected, "{state:?}");
@@ -144,7 +156,7 @@ fn a_stored_credential_is_private_shown_nowhere_and_forgotten_at_the_end() {
     journal.record(&unknown).unwrap();
     assert!(!fs::read_to_string(&path).unwrap().contains("c2VjcmV0"));
     assert!(!format!("{unknown:?}").contains("c2VjcmV0"));
-    let kept = directory.path().join("payments.jsonl.credentials").join("p-1");
+    let kept = directory.path().join("payments.jsonl.open").join("p-1.json");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -169,6 +181,7 @@ fn a_line_cut_short_by_a_crash_is_passed_over() {
     let whole = fs::read(&path).unwrap();
     for cut in [1, 2, 17, whole.len() - 2] {
         fs::write(&path, &whole).unwrap();
+        let _ = fs::remove_file(directory.path().join("payments.jsonl.open/p-2.json"));
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&whole[..cut]).unwrap();
         assert_eq!(journal.payments().unwrap().len(), 1, "cut {cut}");
         journal.record(&entry(2, intended())).unwrap();

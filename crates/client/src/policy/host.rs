@@ -1,5 +1,7 @@
 //! [`HostPattern`]: the hosts that one line of a policy names.
 
+use std::fmt;
+
 use super::PolicyError;
 use crate::site::Site;
 
@@ -43,11 +45,27 @@ impl HostPattern {
         Ok(Self { name, port })
     }
 
+    /// Whether the pattern names the host of `url`.
+    #[must_use]
+    pub fn names(&self, url: &url::Url) -> bool {
+        Site::of(url).is_ok_and(|site| self.matches(&site))
+    }
+
     pub(crate) fn matches(&self, site: &Site) -> bool {
         let named = match &self.name {
             Name::Exact(host) => site.host() == host,
             Name::Below(suffix) => site.host().len() > suffix.len() && site.host().ends_with(suffix.as_str()),
         };
         named && self.port.is_none_or(|port| port == site.port())
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Name::Exact(host) => f.write_str(host)?,
+            Name::Below(suffix) => write!(f, "*{suffix}")?,
+        }
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }

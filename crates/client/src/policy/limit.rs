@@ -5,10 +5,62 @@ use std::fmt;
 
 use farthing_money::{Amount, Asset, AssetKind, MoneyError, Rounding};
 
-use super::PolicyError;
+use super::{HostPattern, PolicyError};
+use crate::spend::Window;
 
 /// Decimals of the units that limits and counters are kept in.
 pub const UNITS_SCALE: u8 = 18;
+
+/// What a limit adds up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// Nothing: each call alone.
+    Call,
+    /// Everything within a window that slides.
+    Within(Window),
+}
+
+impl Span {
+    /// Its key in the policy file.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Within(window) => window.name(),
+        }
+    }
+
+    pub(super) const fn window(self) -> Option<Window> {
+        match self {
+            Self::Call => None,
+            Self::Within(window) => Some(window),
+        }
+    }
+
+    /// The span in a sentence: at most so much …
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Call => "a call",
+            Self::Within(Window::Hour) => "an hour",
+            Self::Within(Window::Day) => "a day",
+            Self::Within(Window::Month) => "in 30 days",
+            Self::Within(Window::Total) => "in all",
+        }
+    }
+}
+
+/// Where a limit applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// All hosts together.
+    Everywhere,
+    /// All hosts together, within this run of the program alone: for a [`RunBook`](crate::spend::RunBook).
+    ThisRun,
+    /// Each host by itself.
+    EachHost,
+    /// The hosts of a pattern together.
+    Host(HostPattern),
+}
 
 /// The assets that a limit covers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,7 +79,11 @@ pub enum AssetSelector {
 }
 
 impl AssetSelector {
-    fn parse(text: &str) -> Result<Self, PolicyError> {
+    /// Reads `PathUSD`, `0x20c0…` or `eip155:4217/0x20c0…`.
+    ///
+    /// # Errors
+    /// [`PolicyError::BadAsset`].
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
         let bad = || PolicyError::BadAsset { input: text.chars().take(80).collect() };
         if !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(bad());

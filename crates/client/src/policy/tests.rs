@@ -189,7 +189,7 @@ fn of_two_limits_on_one_counter_the_tighter_one_counts_once() {
     let draws = policy.judge(&site("https://a.test:8443/"), &quote(7, token("X", 0, ADDRESS))).unwrap();
     let drawn: Vec<(&str, String)> =
         draws.iter().map(|draw| (draw.counter.as_str(), draw.limit.to_decimal(super::UNITS_SCALE))).collect();
-    assert_eq!(drawn, [("total x", "1".to_owned()), ("host a.test x", "5".to_owned())]);
+    assert_eq!(drawn, [("total x", "1".to_owned()), ("host a.test total x", "5".to_owned())]);
 }
 
 #[test]

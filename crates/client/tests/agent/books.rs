@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use farthing_client::journal::{JournalEntry, JournalError, PaymentRecord, PaymentState, Step};
+use farthing_client::spend::{Draw, Spent};
 use farthing_client::{
     Agent, FileBook, FileJournal, MemoryBook, PaymentId, PaymentJournal, Policy, SpendBook, SpendError,
 };
+use farthing_protocol::UnixMs;
 use tokio::task::JoinSet;
 
-use crate::payer::{Does, FakePayer, TOKEN, builder, get, outcome};
+use crate::payer::{Does, FakePayer, TOKEN, builder, get, now, outcome};
 use crate::seller::{Seller, shop};
 
 fn forty_cents() -> Policy {
@@ -56,7 +58,7 @@ async fn agents_that_share_files_share_the_budget() {
         .collect();
     assert_eq!(hundred_calls(&agents, &seller.url("/")).await, (40, 60));
     assert_eq!((payer.asked(), seller.credentials().len()), (40, 40));
-    let spent = agents[0].spend_book().spent("total dollars").unwrap();
+    let spent = agents[0].spend_book().spent("total dollars", now()).unwrap();
     assert_eq!((spent.confirmed.to_decimal(18).as_str(), spent.held.base()), ("0.4", 0));
     assert_eq!(agents[0].journal().payments().unwrap().len(), 40);
 }
@@ -73,7 +75,7 @@ impl PaymentJournal for Failing {
             Step::Intended { .. } => self.at == "intended",
             Step::Sending { .. } => self.at == "sending",
             Step::Made { .. } => self.at == "made",
-            Step::Sent => self.at == "sent",
+            Step::Sent { .. } => self.at == "sent",
             _ => self.at == "end",
         };
         if fails {
@@ -83,6 +85,26 @@ impl PaymentJournal for Failing {
             });
         }
         self.inner.record(entry)
+    }
+
+    fn enter(&self, payment: &PaymentId) -> Result<(), JournalError> {
+        self.inner.enter(payment)
+    }
+
+    fn adopt(&self, payment: &PaymentId) -> Result<Option<PaymentRecord>, JournalError> {
+        self.inner.adopt(payment)
+    }
+
+    fn leave(&self, payment: &PaymentId) {
+        self.inner.leave(payment);
+    }
+
+    fn is_in_flight(&self, payment: &PaymentId) -> Result<bool, JournalError> {
+        self.inner.is_in_flight(payment)
+    }
+
+    fn open(&self) -> Result<Vec<PaymentRecord>, JournalError> {
+        self.inner.open()
     }
 
     fn payments(&self) -> Result<Vec<PaymentRecord>, JournalError> {
@@ -98,7 +120,8 @@ async fn a_payment_that_cannot_be_recorded_is_not_made() {
         ("made", "200", 1, 1),
         // No rail broadcasts here.
         ("sending", "200", 1, 1),
-        ("sent", "200", 1, 1),
+        // By pull, only the seller moves the money: what cannot be kept is not sent.
+        ("sent", "payment_unrecorded", 1, 0),
         ("end", "200", 1, 1),
     ];
     for (at, expected, asked, cents) in cases {
@@ -107,7 +130,7 @@ async fn a_payment_that_cannot_be_recorded_is_not_made() {
         let journal = Arc::new(Failing { at, inner: farthing_client::MemoryJournal::new() });
         let agent = builder(&payer).policy(forty_cents()).journal(journal).build().unwrap();
         assert_eq!(outcome(&agent.execute(get(&seller.url("/"))).await), expected, "{at}");
-        let spent = agent.spend_book().spent("total dollars").unwrap();
+        let spent = agent.spend_book().spent("total dollars", now()).unwrap();
         let counted = spent.confirmed.checked_add(spent.held).unwrap().base() / 10_u128.pow(16);
         assert_eq!((payer.asked(), counted), (asked, cents), "{at}");
     }
@@ -123,7 +146,7 @@ async fn a_proof_that_cannot_be_kept_stops_the_broadcast() {
     assert_eq!((error.code(), error.may_have_paid()), ("payment_unrecorded", false));
     assert!(error.to_string().contains("the disk is full"), "{error}");
     assert_eq!((payer.paid(), seller.credentials().len()), (0, 0));
-    let spent = agent.spend_book().spent("total dollars").unwrap();
+    let spent = agent.spend_book().spent("total dollars", now()).unwrap();
     assert!(spent.confirmed.is_zero() && spent.held.is_zero(), "the money is free again");
     assert_eq!(agent.journal().payments().unwrap()[0].state, PaymentState::NotPaid);
 }
@@ -132,24 +155,28 @@ async fn a_proof_that_cannot_be_kept_stops_the_broadcast() {
 struct Broken(MemoryBook);
 
 impl SpendBook for Broken {
-    fn hold(&self, _: &PaymentId, _: &[farthing_client::spend::Draw]) -> Result<(), SpendError> {
+    fn hold(&self, _: &PaymentId, _: &[Draw], _: UnixMs) -> Result<(), SpendError> {
         Err(SpendError::Storage { why: "the disk is full".into() })
     }
 
-    fn check(&self, draws: &[farthing_client::spend::Draw]) -> Result<(), SpendError> {
-        self.0.check(draws)
+    fn check(&self, draws: &[Draw], now: UnixMs) -> Result<(), SpendError> {
+        self.0.check(draws, now)
     }
 
-    fn confirm(&self, payment: &PaymentId) -> Result<(), SpendError> {
-        self.0.confirm(payment)
+    fn confirm(&self, payment: &PaymentId, now: UnixMs) -> Result<(), SpendError> {
+        self.0.confirm(payment, now)
     }
 
     fn release(&self, payment: &PaymentId) -> Result<(), SpendError> {
         self.0.release(payment)
     }
 
-    fn spent(&self, counter: &str) -> Result<farthing_client::spend::Spent, SpendError> {
-        self.0.spent(counter)
+    fn spent(&self, counter: &str, now: UnixMs) -> Result<Spent, SpendError> {
+        self.0.spent(counter, now)
+    }
+
+    fn held(&self) -> Result<Vec<PaymentId>, SpendError> {
+        self.0.held()
     }
 }
 

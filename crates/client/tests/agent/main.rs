@@ -1,7 +1,9 @@
 //! The agent against scripted sellers: what is paid, what is refused, and what servers get to see.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod again;
 mod books;
+mod consent;
 mod middleware;
 mod outcomes;
 mod payer;

@@ -1,12 +1,14 @@
 //! A rail that pays in nothing, a clock that stands still, and agents made of them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use farthing_client::{Agent, AgentBuilder, AgentError, Paid, Policy};
 use farthing_money::{Amount, Asset, AssetKind, Money};
-use farthing_protocol::ports::{Clock, Declined, FeeBearer, PayContext, PayError, Payer, Quote, Share};
+use farthing_protocol::ports::{
+    Clock, Declined, FeeBearer, PayContext, PayError, Payer, PaymentFate, Quote, SentPayment, Share,
+};
 use farthing_protocol::{Challenge, MethodId, PaymentProof, UnixMs};
 use serde::Deserialize;
 use tokio::sync::Notify;
@@ -32,12 +34,25 @@ pub struct FakePayer {
     does: Does,
     asked: AtomicUsize,
     paid: AtomicUsize,
+    /// What it answers when asked what became of a payment.
+    fate: Mutex<Result<PaymentFate, String>>,
 }
 
 impl FakePayer {
     pub fn new(does: Does) -> Arc<Self> {
         let method = MethodId::new("test").unwrap();
-        Arc::new(Self { method, does, asked: AtomicUsize::new(0), paid: AtomicUsize::new(0) })
+        Arc::new(Self {
+            method,
+            does,
+            asked: AtomicUsize::new(0),
+            paid: AtomicUsize::new(0),
+            fate: Mutex::new(Ok(PaymentFate::Pending)),
+        })
+    }
+
+    /// What became of its payments from now on.
+    pub fn set_fate(&self, fate: Result<PaymentFate, String>) {
+        *self.fate.lock().unwrap() = fate;
     }
 
     /// How often it was asked to pay.
@@ -116,6 +131,12 @@ impl Payer for FakePayer {
         }
         Ok(proof(self.paid.fetch_add(1, Ordering::SeqCst)))
     }
+
+    async fn outcome(&self, payment: &SentPayment<'_>, _: UnixMs) -> Result<PaymentFate, String> {
+        let credential = payment.credential.as_ref().map(|kept| kept.payload.get().contains(CANARY));
+        assert!(credential.unwrap_or(payment.reference.is_some()), "it is told what was kept");
+        self.fate.lock().unwrap().clone()
+    }
 }
 
 fn proof(nth: usize) -> PaymentProof {
@@ -124,6 +145,10 @@ fn proof(nth: usize) -> PaymentProof {
         payload: serde_json::value::RawValue::from_string(payload).unwrap(),
         source: Some("did:test:me".to_owned()),
     }
+}
+
+pub fn now() -> UnixMs {
+    UnixMs::from_ms(NOW)
 }
 
 pub fn clock() -> Arc<dyn Clock> {

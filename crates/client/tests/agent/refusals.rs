@@ -71,9 +71,9 @@ async fn policies_refuse_with_what_would_allow_it() {
         (dollars().build(), "asset_without_limit", "--max-spend 0.01 "),
         (Policy::builder().build(), "asset_without_limit", "--max-spend \"0.01 TestUSD\""),
         (dollars().max_total("1 OtherUSD").unwrap().build(), "asset_without_limit", "--max-spend 0.01 "),
-        (dollars().max_per_call("0.009999").unwrap().build(), "over_call_limit", "`max_per_call`"),
+        (dollars().max_per_call("0.009999").unwrap().build(), "over_call_limit", "`limits.call`"),
         (dollars().max_total("0.009999").unwrap().build(), "over_spend_limit", "--max-spend"),
-        (dollars().max_per_host("0.009999").unwrap().build(), "over_spend_limit", "`max_per_host`"),
+        (dollars().max_per_host("0.009999").unwrap().build(), "over_spend_limit", "`limits.each_host.total`"),
         (dollars().max_total("0").unwrap().build(), "over_spend_limit", "--max-spend"),
         // Every limit that covers the asset applies.
         (
@@ -94,7 +94,7 @@ async fn policies_refuse_with_what_would_allow_it() {
         (
             dollars().max_total("5").unwrap().allow_network("test:2").build(),
             "network_not_allowed",
-            "`allow_networks`",
+            "`pay.chains`",
         ),
     ];
     for (policy, expected, hint) in cases {

@@ -11,7 +11,7 @@ use farthing_protocol::ports::PayError;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::payer::{Does, FakePayer, builder, get, outcome};
+use crate::payer::{Does, FakePayer, builder, get, now, outcome};
 use crate::seller::{Reply, Seller, ask, challenge, served, terms};
 
 fn pushed() -> serde_json::Value {
@@ -43,7 +43,7 @@ fn found(directory: &Path) -> (PaymentRecord, u128) {
     let (book, journal) = files(directory);
     let mut records = journal.payments().unwrap();
     assert_eq!(records.len(), 1);
-    let held = book.spent("total dollars").unwrap().held.base() / 10_u128.pow(16);
+    let held = book.spent("total dollars", now()).unwrap().held.base() / 10_u128.pow(16);
     (records.remove(0), held)
 }
 
@@ -95,18 +95,18 @@ async fn a_process_that_dies_while_it_broadcasts_leaves_what_can_be_presented() 
     }
     // What is on the disk at this instant is what a killed process leaves.
     let left = tempfile::tempdir().unwrap();
-    fs::create_dir(left.path().join("payments.jsonl.credentials")).unwrap();
+    fs::create_dir(left.path().join("payments.jsonl.open")).unwrap();
     for name in ["payments.jsonl", "spend.json"] {
         fs::copy(directory.path().join(name), left.path().join(name)).unwrap();
     }
-    for entry in fs::read_dir(directory.path().join("payments.jsonl.credentials")).unwrap() {
+    for entry in fs::read_dir(directory.path().join("payments.jsonl.open")).unwrap() {
         let path = entry.unwrap().path();
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        let to = left.path().join("payments.jsonl.credentials").join(path.file_name().unwrap());
+        let to = left.path().join("payments.jsonl.open").join(path.file_name().unwrap());
         fs::copy(path, to).unwrap();
     }
     told.notify_one();

@@ -89,6 +89,8 @@ fn folding_is_what_the_laxest_server_does() {
         ("paid#x", "paid"),
         ("ſ", "s"),
         ("\u{212a}", "k"),
+        ("\u{ff30}\u{ff41}id", "paid"),
+        ("pa\u{ad}i\u{200b}d\u{feff}", "paid"),
         ("paid.json", "paid.json"),
     ] {
         assert_eq!(fold(segment), folded, "{segment}");

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, UPGRADE};
+use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
@@ -21,11 +21,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
-use super::headers::{is_own, to_client, to_upstream};
+use super::headers::{Conditions, is_own, strip_conditions, to_client, to_upstream};
+use super::refuse::refusal;
 use super::stream::{ProxyBody, Upload, UploadBody, UploadFailure};
 use super::{ClientAddr, ProxyError, ProxyOptions};
 use crate::answer::{Answer, plain};
 use crate::body::BoxError;
+use crate::delivery::PaidBy;
 
 /// Forwards requests to one upstream. Cheap to clone; clones share their connections.
 #[derive(Clone)]
@@ -86,7 +88,7 @@ impl Proxy {
     }
 
     /// What is refused whatever it costs, so that nobody pays for it: tunnels, upgrades to another protocol, traces, bodies
-    /// that are announced too large, and two hosts at once.
+    /// that are announced too large or framed in another way than by length or chunks, and any number of hosts but one.
     #[must_use]
     pub fn refuses<B>(&self, request: &Request<B>) -> Option<Response<ProxyBody>> {
         refusal(request, self.inner.options.max_request_body_bytes).map(|answer| answer.map(ProxyBody::own))
@@ -102,13 +104,14 @@ impl Proxy {
             return answer;
         }
         let upload = Arc::new(Upload::default());
+        let conditions = conditions(request.method(), request.extensions());
         let Some(request) = self.inner.outgoing(request, &upload) else {
             let detail = "The request's target is not a URL.";
             return plain(StatusCode::BAD_REQUEST, "bad_target", detail).map(ProxyBody::own);
         };
         let head_timeout = Duration::from_millis(options.head_timeout_ms);
         match self.inner.send(request, head_timeout, &upload).await {
-            Ok(response) => answer(response, Duration::from_millis(options.idle_timeout_ms)),
+            Ok(response) => answer(response, conditions, Duration::from_millis(options.idle_timeout_ms)),
             Err(answer) => answer.map(ProxyBody::own),
         }
     }
@@ -146,6 +149,9 @@ impl Inner {
     {
         let (mut parts, body) = request.into_parts();
         let client = parts.extensions.get::<ClientAddr>().copied();
+        if conditions(&parts.method, &parts.extensions) == Conditions::Strip {
+            strip_conditions(&mut parts.headers);
+        }
         // HTTP/2, and HTTP/1.1 in absolute form, name the host in the target; it wins (RFC 9112, section 3.2.2).
         if let Some(host) = parts.uri.authority().and_then(|a| HeaderValue::from_str(host_of(a)).ok()) {
             parts.headers.insert(HOST, host);
@@ -220,35 +226,6 @@ fn host_of(authority: &Authority) -> &str {
     text.rsplit_once('@').map_or(text, |(_, host)| host)
 }
 
-fn refusal<B>(request: &Request<B>, max_body_bytes: u64) -> Option<Answer> {
-    let headers = request.headers();
-    if request.method() == Method::CONNECT || request.method() == Method::TRACE {
-        let detail = "CONNECT and TRACE are not forwarded.";
-        return Some(plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_forwarded", detail));
-    }
-    // Other upgrades, such as h2c, may be ignored (RFC 9110, section 7.8); a WebSocket cannot work without.
-    let websocket = |value: &HeaderValue| {
-        value.as_bytes().to_ascii_lowercase().windows(9).any(|window| window == b"websocket")
-    };
-    if headers.get_all(UPGRADE).iter().any(websocket) {
-        let detail = "WebSockets are not forwarded.";
-        return Some(plain(StatusCode::NOT_IMPLEMENTED, "upgrade_not_forwarded", detail));
-    }
-    if headers.get_all(HOST).iter().count() > 1 {
-        return Some(plain(StatusCode::BAD_REQUEST, "several_hosts", "Send one Host header."));
-    }
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > max_body_bytes) {
-        return Some(too_large(max_body_bytes));
-    }
-    None
-}
-
-fn too_large(max_body_bytes: u64) -> Answer {
-    let detail = format!("A request's body may have at most {max_body_bytes} bytes.");
-    plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &detail)
-}
-
 /// What the client learns of a request that was not answered.
 fn failed(error: &hyper_util::client::legacy::Error, upload: &Upload) -> Answer {
     match upload.failure() {
@@ -276,9 +253,19 @@ fn failed(error: &hyper_util::client::legacy::Error, upload: &Upload) -> Answer 
     }
 }
 
+/// A paid read brings what it bought, whatever the client has already.
+fn conditions(method: &Method, extensions: &http::Extensions) -> Conditions {
+    let reads = *method == Method::GET || *method == Method::HEAD;
+    if reads && extensions.get::<PaidBy>().is_some() { Conditions::Strip } else { Conditions::Keep }
+}
+
 /// The upstream's answer as the client gets it.
-fn answer(response: Response<Incoming>, idle: Duration) -> Response<ProxyBody> {
+fn answer(response: Response<Incoming>, conditions: Conditions, idle: Duration) -> Response<ProxyBody> {
     let refused = match response.status() {
+        // Nothing was bought with it: the condition that it answers was not sent.
+        StatusCode::NOT_MODIFIED if conditions == Conditions::Strip => {
+            Some("The upstream answered 304 to a call without a condition.")
+        }
         // A switch of protocols that nobody asked for.
         StatusCode::SWITCHING_PROTOCOLS => Some("The upstream switched protocols."),
         // The client has paid or need not pay here, and a 402 without a challenge of ours says nothing (C1).

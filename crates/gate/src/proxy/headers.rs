@@ -1,67 +1,166 @@
 //! Which headers pass: those that are about the content and the request, not about the connection, and none that tells
-//! the upstream another method, path or origin than the one that was priced.
+//! the upstream another method, path, origin or identity than the one that was priced. Every name has one verdict, and what
+//! is not known passes.
+//!
+//! It knows no values but those of `Connection`, `TE` and the origin that it writes itself.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, TE, TRAILER,
 };
 use http::uri::Authority;
 
 use super::{ClientAddr, ForwardedTrust, HostHeader, ProxyOptions};
 use crate::credential::{scrub_request, scrub_response};
 
-/// About one connection only (RFC 9110, section 7.6.1), whether `Connection` names them or not.
-static HOP_BY_HOP: [HeaderName; 10] = [
-    CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    EXPECT,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-];
-
-/// Tell some upstreams to serve another method, path or host than the request line's: a free request would buy a paid one.
-static OVERRIDES: [HeaderName; 14] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
-    HeaderName::from_static("x-original-method"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-original-uri"),
-    HeaderName::from_static("x-original-host"),
-    HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-override-url"),
-    HeaderName::from_static("x-forwarded-uri"),
-    HeaderName::from_static("x-forwarded-path"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-host"),
-    HeaderName::from_static("x-envoy-original-path"),
-];
-
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Say where a request came from: ours to say.
-static ORIGINS: [HeaderName; 9] = [
-    FORWARDED,
-    X_FORWARDED_FOR,
-    X_FORWARDED_PROTO,
-    X_FORWARDED_HOST,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-scheme"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-client-ip"),
+/// Whether conditions that can turn an answer into "you have it already" go along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Conditions {
+    /// As they were sent.
+    Keep,
+    /// Taken out: what was bought has to come. A 304 would be paid for and bring nothing.
+    Strip,
+}
+
+/// What becomes of a client's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// About the request: the upstream gets it.
+    Passes,
+    /// About one connection only (RFC 9110, section 7.6.1).
+    Connection,
+    /// hyper frames the body anew from its length: no two lengths can disagree.
+    Framing,
+    /// Between the client and the gate (C19).
+    Payment,
+    /// Ours alone to say, to a service behind us.
+    Ours,
+    /// Tells some upstreams to serve another method, path or host: a free request would buy a paid one.
+    Override,
+    /// Where a request came from: the proxy writes it.
+    Origin,
+    /// Who the client is, in the words of a proxy in front. Passes where such a proxy is trusted.
+    Identity,
+    /// A name that CGI, WSGI and PHP spell like another one: `X_Forwarded_For`.
+    Spelling,
+}
+
+impl Verdict {
+    /// The verdict on a name, in lower case.
+    pub(super) fn on(name: &str) -> Self {
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Self::Spelling;
+        }
+        match name {
+            "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade" | "expect" | "trailer"
+            | "http2-settings" => Self::Connection,
+            "content-length" => Self::Framing,
+            "accept-payment" => Self::Payment,
+            "forwarded" | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host"
+            | "x-forwarded-port" | "x-forwarded-server" | "x-forwarded-scheme" => Self::Origin,
+            _ => Self::on_family(name),
+        }
+    }
+
+    fn on_family(name: &str) -> Self {
+        let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        if begins(&["payment-", "x-payment"]) {
+            Self::Payment
+        } else if begins(&["x-farthing"]) {
+            Self::Ours
+        } else if begins(&["proxy-", "sec-websocket-"]) {
+            Self::Connection
+        } else if name.ends_with("-override") || begins(&OVERRIDE_FAMILIES) || OVERRIDES.contains(&name) {
+            Self::Override
+        } else if begins(&IDENTITY_FAMILIES) || IDENTITIES.contains(&name) {
+            Self::Identity
+        } else {
+            Self::Passes
+        }
+    }
+
+    const fn passes(self, trust: ForwardedTrust) -> bool {
+        matches!(self, Self::Passes) || matches!((self, trust), (Self::Identity, ForwardedTrust::Append))
+    }
+}
+
+/// Families of names that move a request elsewhere.
+const OVERRIDE_FAMILIES: [&str; 7] =
+    ["x-original-", "x-rewrite-", "x-http-method", "x-accel-", "x-envoy-", "x-middleware-", "x-override-"];
+
+/// Names that move a request elsewhere, or say that it was moved. `Proxy` becomes `HTTP_PROXY` in a CGI's environment.
+const OVERRIDES: [&str; 22] = [
+    "base-url",
+    "http-url",
+    "proxy",
+    "real-url",
+    "request-uri",
+    "uri",
+    "url",
+    "x-backend-host",
+    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-forwarded-uri",
+    "x-forwarded-url",
+    "x-host",
+    "x-http-destinationurl",
+    "x-method",
+    "x-path",
+    "x-proxy-url",
+    "x-real-url",
+    "x-request-uri",
+    "x-script-name",
+    "x-uri",
 ];
+
+/// Families of names in which a proxy in front says who the client is.
+const IDENTITY_FAMILIES: [&str; 9] = [
+    "x-forwarded",
+    "forwarded-",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-webauth-",
+    "ssl-client-",
+    "x-ssl-",
+    "x-client-cert",
+    "client-cert",
+];
+
+/// Names in which a proxy in front says who the client is, or how it came.
+const IDENTITIES: [&str; 17] = [
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "fastly-client-ip",
+    "fly-client-ip",
+    "front-end-https",
+    "remote-addr",
+    "remote-user",
+    "true-client-ip",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-originating-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-remote-user",
+];
+
+/// What an upstream says to a proxy right in front of it, which is not the client: files and places to serve instead, and
+/// another server to ask, around the gate.
+const INSTRUCTIONS: [&str; 6] =
+    ["alt-svc", "x-accel-redirect", "x-lighttpd-send-file", "x-reproxy-file", "x-reproxy-url", "x-sendfile"];
 
 /// Whether the proxy writes this header itself, so that it cannot be injected.
 pub(super) fn is_own(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name) || ORIGINS.contains(name) || [HOST, CONTENT_LENGTH].contains(name)
+    let verdict = Verdict::on(name.as_str());
+    *name == HOST || matches!(verdict, Verdict::Connection | Verdict::Framing | Verdict::Origin)
 }
 
 /// Makes a client's headers the upstream's.
@@ -72,18 +171,16 @@ pub(super) fn to_upstream(
     client: Option<ClientAddr>,
 ) {
     let trailers = wants_trailers(headers);
-    remove_hop_by_hop(headers);
-    // hyper frames the body anew from its length: no two lengths can disagree (request smuggling).
-    headers.remove(CONTENT_LENGTH);
+    remove_named_by_connection(headers);
     scrub_request(headers);
-    // `X_Forwarded_For` is `X-Forwarded-For` to a CGI, WSGI or PHP upstream.
-    let with_underscore: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
-    for name in with_underscore.iter().chain(&OVERRIDES) {
+    let origin = Origin::of(headers, options);
+    let judged = |name: &HeaderName| Verdict::on(name.as_str()).passes(options.forwarded);
+    let refused: Vec<HeaderName> = headers.keys().filter(|name| !judged(name)).cloned().collect();
+    for name in refused {
         headers.remove(name);
     }
     let asked_host = headers.remove(HOST);
-    say_origin(headers, options, asked_host.as_ref(), client);
+    origin.write(headers, options, asked_host.as_ref(), client);
     let own = HeaderValue::from_str(upstream.as_str()).ok();
     let host = match options.host {
         HostHeader::Upstream => own,
@@ -101,24 +198,66 @@ pub(super) fn to_upstream(
     }
 }
 
-/// Makes an upstream's headers the client's.
-pub(super) fn to_client(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
-    scrub_response(headers);
-    // Would lead clients around the gate.
-    headers.remove(HeaderName::from_static("alt-svc"));
+/// Takes conditions out of a read whose answer was bought. `If-Match` and `If-Unmodified-Since` stay: they protect what is
+/// written, and their 412 leaves a credit. `If-Range` stays: at worst the whole comes instead of a part.
+pub(super) fn strip_conditions(headers: &mut HeaderMap) {
+    headers.remove(IF_NONE_MATCH);
+    headers.remove(IF_MODIFIED_SINCE);
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Makes an upstream's headers the client's.
+pub(super) fn to_client(headers: &mut HeaderMap) {
+    remove_named_by_connection(headers);
+    scrub_response(headers);
+    let refused: Vec<HeaderName> =
+        headers.keys().filter(|name| !passes_to_client(name.as_str())).cloned().collect();
+    for name in refused {
+        headers.remove(name);
+    }
+}
+
+/// The same for the trailers of an answer: they are no place for what is decided by headers.
+pub(super) fn trailers_to_client(trailers: &mut HeaderMap) {
+    scrub_response(trailers);
+    let fields = [HOST, CONTENT_LENGTH, AUTHORIZATION, TRAILER, http::header::SET_COOKIE];
+    let refused: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| fields.contains(name) || !passes_to_client(name.as_str()))
+        .cloned()
+        .collect();
+    for name in refused {
+        trailers.remove(name);
+    }
+}
+
+fn passes_to_client(name: &str) -> bool {
+    let connection = matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "proxy-connection"
+    );
+    let ours = name.starts_with("x-payment") || name.starts_with("x-farthing");
+    !connection && !ours && !INSTRUCTIONS.contains(&name)
+}
+
+fn remove_named_by_connection(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|b| *b == b','))
         .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    for name in named {
         // The host and the length are never about the connection, whatever a client says.
-        if *name != HOST && *name != CONTENT_LENGTH {
+        if name != HOST && name != CONTENT_LENGTH {
             headers.remove(name);
         }
     }
@@ -132,45 +271,63 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
         .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Writes `X-Forwarded-*` and `Forwarded` (RFC 7239).
-fn say_origin(
-    headers: &mut HeaderMap,
-    options: &ProxyOptions,
-    host: Option<&HeaderValue>,
-    client: Option<ClientAddr>,
-) {
-    let before = |name: &HeaderName| match options.forwarded {
-        ForwardedTrust::Replace => None,
-        ForwardedTrust::Append => {
+/// What a trusted proxy in front said of where the request came from.
+#[derive(Debug, Default)]
+struct Origin {
+    addresses: Option<String>,
+    forwarded: Option<String>,
+    proto: Option<String>,
+    host: Option<String>,
+}
+
+impl Origin {
+    fn of(headers: &HeaderMap, options: &ProxyOptions) -> Self {
+        if options.forwarded == ForwardedTrust::Replace {
+            return Self::default();
+        }
+        let all = |name: &HeaderName| {
             let values: Vec<&str> =
                 headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
             (!values.is_empty()).then(|| values.join(", "))
+        };
+        Self {
+            addresses: all(&X_FORWARDED_FOR),
+            forwarded: all(&FORWARDED),
+            proto: all(&X_FORWARDED_PROTO),
+            host: all(&X_FORWARDED_HOST),
         }
-    };
-    let (for_before, forwarded_before) = (before(&X_FORWARDED_FOR), before(&FORWARDED));
-    let (proto_before, host_before) = (before(&X_FORWARDED_PROTO), before(&X_FORWARDED_HOST));
-    for name in &ORIGINS {
-        headers.remove(name);
     }
-    let mut set = |name: HeaderName, value: String| {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(name, value);
+
+    /// Writes `X-Forwarded-*` and `Forwarded` (RFC 7239).
+    fn write(
+        self,
+        headers: &mut HeaderMap,
+        options: &ProxyOptions,
+        host: Option<&HeaderValue>,
+        client: Option<ClientAddr>,
+    ) {
+        let mut set = |name: HeaderName, value: String| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        };
+        let mut element = Vec::new();
+        if let Some(ClientAddr(address)) = client {
+            let ip = address.ip().to_canonical();
+            set(X_FORWARDED_FOR, continued(self.addresses, &ip.to_string()));
+            element.push(if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") });
         }
-    };
-    let mut element = Vec::new();
-    if let Some(ClientAddr(address)) = client {
-        let ip = address.ip().to_canonical();
-        set(X_FORWARDED_FOR, continued(for_before, &ip.to_string()));
-        element.push(if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") });
+        // A quote or backslash is in no host; a host that has one is not repeated.
+        if let Some(host) =
+            host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\']))
+        {
+            set(X_FORWARDED_HOST, self.host.unwrap_or_else(|| host.to_owned()));
+            element.push(format!("host=\"{host}\""));
+        }
+        set(X_FORWARDED_PROTO, self.proto.unwrap_or_else(|| options.public_scheme.to_string()));
+        element.push(format!("proto={}", options.public_scheme));
+        set(FORWARDED, continued(self.forwarded, &element.join(";")));
     }
-    // A quote or backslash is in no host; a host that has one is not repeated.
-    if let Some(host) = host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\'])) {
-        set(X_FORWARDED_HOST, host_before.unwrap_or_else(|| host.to_owned()));
-        element.push(format!("host=\"{host}\""));
-    }
-    set(X_FORWARDED_PROTO, proto_before.unwrap_or_else(|| options.public_scheme.to_string()));
-    element.push(format!("proto={}", options.public_scheme));
-    set(FORWARDED, continued(forwarded_before, &element.join(";")));
 }
 
 fn continued(before: Option<String>, own: &str) -> String {

@@ -5,6 +5,7 @@
 
 mod forward;
 mod headers;
+mod refuse;
 mod stream;
 
 use std::fmt;

@@ -15,6 +15,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use super::headers::trailers_to_client;
 use crate::body::BoxError;
 
 /// Why an upload was stopped.
@@ -104,6 +105,10 @@ impl Body for UploadBody {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle.moved();
                 self.upload.frames.fetch_add(1, Ordering::Relaxed);
+                if frame.is_trailers() {
+                    // Nobody looked at them, and some upstreams take them for headers (RFC 9110, section 6.5.1).
+                    return Poll::Ready(None);
+                }
                 let bytes = frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
                 match self.left.checked_sub(bytes) {
                     Some(left) => {
@@ -183,8 +188,11 @@ impl Body for ProxyBody {
         match &mut self.get_mut().0 {
             Kind::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Kind::Upstream { inner, idle } => match Pin::new(inner).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
+                Poll::Ready(Some(Ok(mut frame))) => {
                     idle.moved();
+                    if let Some(trailers) = frame.trailers_mut() {
+                        trailers_to_client(trailers);
+                    }
                     Poll::Ready(Some(Ok(frame)))
                 }
                 Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UpstreamBodyError::Broken(error)))),

@@ -214,11 +214,17 @@ impl<B: Body + Unpin> Body for WatchedBody<B> {
 pub(super) struct WatchedIo<S> {
     inner: S,
     activity: Arc<Activity>,
+    /// Pieces of a short write, one after the other.
+    joined: Vec<u8>,
 }
 
 impl<S> WatchedIo<S> {
+    /// What is written in one piece, in bytes: a head with a short body. To copy that costs less than what the kernel does for a
+    /// list of pieces.
+    const JOINED: usize = 4_096;
+
     pub(super) const fn new(inner: S, activity: Arc<Activity>) -> Self {
-        Self { inner, activity }
+        Self { inner, activity, joined: Vec::new() }
     }
 
     fn note(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -251,8 +257,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedIo<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
-        self.note(polled)
+        let this = &mut *self;
+        let whole: usize = bytes.iter().map(|piece| piece.len()).sum();
+        let polled = if whole <= Self::JOINED {
+            this.joined.clear();
+            bytes.iter().for_each(|piece| this.joined.extend_from_slice(piece));
+            Pin::new(&mut this.inner).poll_write(cx, &this.joined)
+        } else {
+            Pin::new(&mut this.inner).poll_write_vectored(cx, bytes)
+        };
+        this.note(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -4,13 +4,14 @@
 //! them, and speaks for everybody.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::address::{PrivateAddresses, counted};
+
 /// Connections by address.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Peers {
-    most: usize,
     open: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -19,17 +20,17 @@ pub(super) struct Peers {
 pub(super) struct PeerPlace(Option<(Arc<Peers>, IpAddr)>);
 
 impl Peers {
-    /// At most `most` connections of one address; 0 for any number.
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, open: Mutex::default() }
-    }
-
-    /// A place for a connection from `ip`, unless it has too many.
-    pub(super) fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<PeerPlace> {
-        let Some(key) = counted(ip).filter(|_| self.most > 0) else { return Some(PeerPlace(None)) };
+    /// A place for a connection from `ip` among at most `most`; 0 for any number. None when it has too many.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        ip: IpAddr,
+        most: usize,
+        private: PrivateAddresses,
+    ) -> Option<PeerPlace> {
+        let Some(key) = counted(ip, private).filter(|_| most > 0) else { return Some(PeerPlace(None)) };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(key).or_default();
-        if *count >= self.most {
+        if *count >= most {
             return None;
         }
         *count += 1;
@@ -50,45 +51,10 @@ impl Drop for PeerPlace {
     }
 }
 
-/// What a connection is counted under; none for those that are not. Of an IPv6 address the network, which is what one
-/// customer of a provider gets.
-fn counted(ip: IpAddr) -> Option<IpAddr> {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => {
-            (!v4.is_loopback() && !v4.is_private() && !v4.is_link_local()).then_some(IpAddr::V4(v4))
-        }
-        IpAddr::V6(v6) => {
-            let network = v6.to_bits() & (u128::MAX << 64);
-            (!v6.is_loopback() && !v6.is_unique_local() && !v6.is_unicast_link_local())
-                .then(|| IpAddr::V6(Ipv6Addr::from_bits(network)))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-
-    #[test]
-    fn strangers_are_counted_by_address() {
-        for (ip, key) in [
-            ("203.0.113.7", Some("203.0.113.7")),
-            ("::ffff:203.0.113.7", Some("203.0.113.7")),
-            ("2001:db8:1:2:3:4:5:6", Some("2001:db8:1:2::")),
-            ("100.64.0.1", Some("100.64.0.1")),
-            ("127.0.0.1", None),
-            ("::ffff:127.0.0.1", None),
-            ("::1", None),
-            ("10.1.2.3", None),
-            ("172.17.0.1", None),
-            ("192.168.0.9", None),
-            ("fd00::1", None),
-            ("fe80::1", None),
-        ] {
-            assert_eq!(counted(ip.parse().unwrap()), key.map(|key| key.parse().unwrap()), "{ip}");
-        }
-    }
 
     #[test]
     fn one_stranger_cannot_take_all_places() {
@@ -96,12 +62,13 @@ mod tests {
         for (most, ip, entered) in
             [(3, stranger, 3), (3, "127.0.0.1".parse().unwrap(), 10), (0, stranger, 10)]
         {
-            let peers = Arc::new(Peers::new(most));
-            let mut places: Vec<PeerPlace> = (0..10).filter_map(|_| peers.enter(ip)).collect();
+            let peers = Arc::new(Peers::default());
+            let enter = |ip| peers.enter(ip, most, PrivateAddresses::Uncounted);
+            let mut places: Vec<PeerPlace> = (0..10).filter_map(|_| enter(ip)).collect();
             assert_eq!(places.len(), entered, "{most} {ip}");
-            assert!(peers.enter(other).is_some());
+            assert!(enter(other).is_some());
             places.pop();
-            assert!(peers.enter(ip).is_some(), "a place that was left is free");
+            assert!(enter(ip).is_some(), "a place that was left is free");
             drop(places);
             assert!(peers.open.lock().unwrap().is_empty(), "nothing is kept of who has gone");
         }

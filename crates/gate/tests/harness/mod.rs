@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code, reason = "tests; each test program uses a part")]
 
 pub mod rail;
+pub mod refund;
 pub mod store;
 pub mod upstream;
 
@@ -12,9 +13,10 @@ use std::time::Duration;
 
 use farthing_gate::proxy::{Proxy, ProxyOptions};
 use farthing_gate::server::{ServerOptions, serve};
-use farthing_gate::{BindBody, Gate, GateBuilder, Route, RouteOffer};
+use farthing_gate::{BindBody, Gate, GateBuilder, Route, RouteOffer, ServiceTerms};
 use farthing_money::{Amount, Money};
-use farthing_protocol::ports::{ClaimId, ClaimStore, Price};
+use farthing_protocol::flow::gate::SettleOrder;
+use farthing_protocol::ports::{Amends, Claim, ClaimId, ClaimStore, Price};
 use farthing_protocol::{Binder, Challenge, PaymentProof, Secret, UnixMs};
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,6 +27,12 @@ use store::CountingStore;
 use upstream::Upstream;
 
 pub const REALM: &str = "api.example.com";
+
+/// Settled when the service has answered.
+pub const AFTER: ServiceTerms = ServiceTerms { settle: SettleOrder::After, on_failure: Amends::Credit };
+
+/// Given back when the service fails.
+pub const REFUND: ServiceTerms = ServiceTerms { settle: SettleOrder::Before, on_failure: Amends::Refund };
 
 /// A clock that stands still until it is told otherwise.
 #[derive(Clone)]
@@ -69,12 +77,19 @@ pub fn builder(rail: &Arc<FakeRail>, store: Arc<dyn ClaimStore>, clock: &FakeClo
         *bind_body = BindBody::Yes;
     }
     Gate::builder(REALM, Binder::new(secret, None), store, Arc::new(move || clock.now()))
-        .boot_nonce(0xb007)
+        .boot_nonce(boot())
         .route(Route::free([], "/{*rest}"))
         .route(Route::priced([Method::GET, Method::POST], "/paid/{what}", [offer(rail, 10)]))
         .route(Route::priced([Method::GET], "/paid/{what}/other", [offer(rail, 10)]))
+        .route(Route::priced([Method::GET, Method::POST], "/after/{what}", [offer(rail, 10)]).serving(AFTER))
         .route(bound)
         .max_bound_body_bytes(64)
+}
+
+/// Every gate is a process of its own.
+fn boot() -> u64 {
+    static BOOTS: AtomicU64 = AtomicU64::new(0xb007);
+    BOOTS.fetch_add(1, Ordering::SeqCst)
 }
 
 pub fn fixed_clock() -> FakeClock {
@@ -99,7 +114,22 @@ impl Rig {
         gate: impl FnOnce(GateBuilder) -> GateBuilder,
         limits: ServerOptions,
     ) -> Self {
-        let clock = fixed_clock();
+        Self::at(fixed_clock(), inner, configure, gate, limits).await
+    }
+
+    /// Another process over a store, at the same time.
+    pub async fn beside(&self) -> Self {
+        let store = Arc::clone(&self.store.inner);
+        Self::at(self.clock.clone(), store, |options| options, |gate| gate, ServerOptions::default()).await
+    }
+
+    async fn at(
+        clock: FakeClock,
+        inner: Arc<dyn ClaimStore>,
+        configure: impl FnOnce(ProxyOptions) -> ProxyOptions,
+        gate: impl FnOnce(GateBuilder) -> GateBuilder,
+        limits: ServerOptions,
+    ) -> Self {
         let (rail, store) = (Arc::new(FakeRail::new()), Arc::new(CountingStore::new(inner)));
         let upstream = Upstream::start().await;
         let gate = gate(builder(&rail, Arc::clone(&store) as _, &clock)).build().unwrap();
@@ -117,17 +147,23 @@ impl Rig {
         Self { address, gate, rail, store, upstream, clock, stop: Some(stop), server }
     }
 
+    /// A rig whose gate is configured like this.
+    pub async fn gated(gate: impl FnOnce(GateBuilder) -> GateBuilder) -> Self {
+        let patient = |mut options: ProxyOptions| {
+            (options.head_timeout_ms, options.idle_timeout_ms) = (5_000, 5_000);
+            options
+        };
+        let store = Arc::new(farthing_store::MemoryClaims::new());
+        Self::serving(store, patient, gate, ServerOptions::default()).await
+    }
+
     /// Sends a request with these headers and an empty body, and reads the whole answer.
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.send_body(method, path, headers, "").await
     }
 
     pub async fn send_body(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut stream = self.open(method, path, headers, body).await;
-        let mut bytes = Vec::new();
-        // A connection that is reset has said what it said.
-        let _ = stream.read_to_end(&mut bytes).await;
-        Answer::parse(method, &bytes)
+        read(method, self.open(method, path, headers, body).await).await
     }
 
     /// Sends a request and leaves the answer to be read.
@@ -158,6 +194,11 @@ impl Rig {
         (answer(&challenge, tx), ClaimId(challenge.id))
     }
 
+    /// The claim with this id.
+    pub async fn claim(&self, id: &ClaimId) -> Claim {
+        self.store.inner.get(id).await.unwrap().unwrap()
+    }
+
     /// Waits until the claim that this credential is for is in this state.
     pub async fn reaches(&self, id: &ClaimId, state: &str) {
         let mut seen = String::new();
@@ -172,10 +213,29 @@ impl Rig {
         panic!("the claim is {seen}, not {state}");
     }
 
+    /// Sends a request, reads until this text has come, and leaves.
+    pub async fn leave_after(&self, path: &str, headers: &[(&str, &str)], text: &str) {
+        let mut stream = self.open("GET", path, headers, "").await;
+        let (mut read, mut buffer) = (Vec::new(), [0; 1024]);
+        while !String::from_utf8_lossy(&read).contains(text) {
+            let count = stream.read(&mut buffer).await.unwrap();
+            assert_ne!(count, 0, "{:?}", String::from_utf8_lossy(&read));
+            read.extend_from_slice(&buffer[..count]);
+        }
+    }
+
     pub async fn stop(mut self) {
         drop(self.stop.take());
         (&mut self.server).await.unwrap();
     }
+}
+
+/// The whole answer on this connection.
+pub async fn read(method: &str, mut stream: TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    // A connection that is reset has said what it said.
+    let _ = stream.read_to_end(&mut bytes).await;
+    Answer::parse(method, &bytes)
 }
 
 /// The credential that answers `challenge` with the payment `tx`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use farthing_money::{Amount, Asset, AssetKind};
 use farthing_protocol::ports::{
-    ClaimKey, OfferError, Price, Reservation, ReservationFate, Resolution, SettleError, Settled,
+    ClaimKey, Funds, OfferError, Price, Reservation, ReservationFate, Resolution, SettleError, Settled,
     SettlementPlan, Verified, Verifier, VerifyError, VerifyRequest,
 };
 use farthing_protocol::{Credential, EncodedJson, Intent, MethodId, Problem, ProblemKind, UnixMs};
@@ -25,6 +25,12 @@ pub enum Act {
     Fail,
     Replayed,
     OverBudget,
+    /// Verify: the money has moved.
+    Moved,
+    /// Verify: the payment has to be settled within so many milliseconds.
+    Within(u64),
+    /// Verify: nobody knows who pays.
+    Anonymous,
 }
 
 pub struct FakeRail {
@@ -127,8 +133,19 @@ impl Verifier for FakeRail {
         let limit = if matches!(act, Some(Act::OverBudget)) { Amount::ZERO } else { Amount::MAX };
         Ok(Verified {
             keys: self.keys(request.credential)?,
-            payer: Some("did:pkh:eip155:1337:0x00000000000000000000000000000000000000aa".into()),
+            payer: match act {
+                Some(Act::Anonymous) => None,
+                _ => Some("did:pkh:eip155:1337:0x00000000000000000000000000000000000000aa".into()),
+            },
             paid: farthing_money::Money::new(Amount::from_base(10), asset),
+            funds: match act {
+                Some(Act::Moved) => Funds::Moved,
+                _ => Funds::Authorised,
+            },
+            settle_by: match act {
+                Some(Act::Within(ms)) => Some(request.now.plus_ms(ms)),
+                _ => None,
+            },
             reservation: Some(Reservation {
                 budget: "fees".into(),
                 amount: Amount::from_base(1),

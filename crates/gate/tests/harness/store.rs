@@ -6,18 +6,26 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{
-    AdvanceError, Claim, ClaimId, ClaimOutcome, ClaimStep, ClaimStore, NewClaim, StoreError,
+    AdvanceError, Claim, ClaimId, ClaimOutcome, ClaimStep, ClaimStore, Listed, NewClaim, Page, StoreEpoch,
+    StoreError, StoredAnswer,
 };
 
 pub struct CountingStore {
     pub inner: Arc<dyn ClaimStore>,
     pub calls: AtomicUsize,
     pub broken: AtomicBool,
+    /// Another epoch than the store's own, once it is not 0.
+    pub restored: AtomicUsize,
 }
 
 impl CountingStore {
     pub fn new(inner: Arc<dyn ClaimStore>) -> Self {
-        Self { inner, calls: AtomicUsize::new(0), broken: AtomicBool::new(false) }
+        Self {
+            inner,
+            calls: AtomicUsize::new(0),
+            broken: AtomicBool::new(false),
+            restored: AtomicUsize::new(0),
+        }
     }
 
     fn count(&self) -> Result<(), StoreError> {
@@ -46,9 +54,22 @@ impl ClaimStore for CountingStore {
         self.inner.get(id).await
     }
 
-    async fn unresolved(&self, before: UnixMs, limit: usize) -> Result<Vec<Claim>, StoreError> {
+    async fn answer(&self, id: &ClaimId) -> Result<Option<StoredAnswer>, StoreError> {
         self.count()?;
-        self.inner.unresolved(before, limit).await
+        self.inner.answer(id).await
+    }
+
+    async fn list(&self, listed: Listed, page: Page) -> Result<Vec<Claim>, StoreError> {
+        self.count()?;
+        self.inner.list(listed, page).await
+    }
+
+    /// Not counted: it is asked once, and changes nothing.
+    async fn epoch(&self) -> Result<StoreEpoch, StoreError> {
+        match self.restored.load(Ordering::SeqCst) {
+            0 => self.inner.epoch().await,
+            epoch => Ok(StoreEpoch(u32::try_from(epoch).unwrap())),
+        }
     }
 
     async fn release_leases(&self, now: UnixMs) -> Result<usize, StoreError> {

@@ -35,6 +35,8 @@ pub struct Upstream {
     /// How many of the next calls misbehave.
     pub bad_calls: Arc<AtomicUsize>,
     pub seen: Arc<Mutex<Vec<Seen>>>,
+    /// Lets the rest of a `gated` body go.
+    pub go_on: Arc<tokio::sync::Notify>,
 }
 
 impl Upstream {
@@ -46,6 +48,7 @@ impl Upstream {
             connections: Arc::default(),
             bad_calls: Arc::default(),
             seen: Arc::default(),
+            go_on: Arc::default(),
         };
         let served = upstream.clone();
         tokio::spawn(async move {
@@ -82,7 +85,11 @@ impl Upstream {
         });
         let bad =
             self.bad_calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
-        let what = parts.uri.path().strip_prefix("/paid/").unwrap_or("").to_owned();
+        let below = parts.uri.path().trim_start_matches('/');
+        let what = below.split_once('/').map_or("", |(_, what)| what).to_owned();
+        if what == "held" {
+            self.go_on.notified().await;
+        }
         if what == "slow" {
             tokio::time::sleep(Duration::from_millis(60)).await;
         }
@@ -102,9 +109,36 @@ impl Upstream {
             let parts = stream::iter(0..20).map(|n| Ok(Frame::data(Bytes::from(format!("part {n}\n")))));
             return Ok(builder.body(StreamBody::new(parts).boxed_unsync()).unwrap());
         }
+        if what == "big" {
+            return Ok(builder.body(full(&"b".repeat(BIG))).unwrap());
+        }
+        if what == "gated" {
+            return Ok(builder.body(self.gated()).unwrap());
+        }
+        if what == "events" {
+            let events = stream::iter([Ok(Frame::data(Bytes::from_static(b"data: 1\n\n")))]);
+            let builder = builder.header("content-type", "text/event-stream; charset=utf-8");
+            return Ok(builder
+                .body(StreamBody::new(events.chain(stream::pending())).boxed_unsync())
+                .unwrap());
+        }
         Ok(builder.body(full("content")).unwrap())
     }
+
+    /// A first part, and the rest when the test says so.
+    fn gated(&self) -> Body {
+        let go_on = Arc::clone(&self.go_on);
+        let rest = stream::once(async move {
+            go_on.notified().await;
+            Ok(Frame::data(Bytes::from_static(b"second half")))
+        });
+        let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"first half ")))]);
+        StreamBody::new(first.chain(rest)).boxed_unsync()
+    }
 }
+
+/// Longer than what is kept, and than the buffers of a socket.
+pub const BIG: usize = 8 << 20;
 
 fn full(text: &str) -> Body {
     Full::new(Bytes::from(text.to_owned())).map_err(|never: Infallible| match never {}).boxed_unsync()

@@ -1,32 +1,59 @@
 //! The seller's flow: from a request to an answer, in steps that a driver carries out.
 //!
-//! The order is fixed and is what makes it safe: read the credential, check that the challenge is ours and for this
-//! route, recall whether it was claimed before, check expiry, verify, **claim**, settle, record, deliver, record. Nothing
-//! is done with money before the claim is durable, and nothing is delivered before the settlement is.
+//! The order is fixed and is what makes it safe: read the credential, check that the challenge is ours, of this history of the
+//! store, and for this route, recall whether it was claimed before, check expiry, verify, **claim**, settle, record, deliver,
+//! record. Nothing is done with money before the claim is durable, and nothing is delivered before the settlement is. Where a
+//! route settles after the service has answered, [`ServeFlow`] goes on from the claim; its order is: serve, record, settle,
+//! record, and only then is the answer let out.
+//!
+//! [`found`] has what becomes of a request whose payment was claimed before, [`outcome`] what a delivery's end leads to.
 //!
 //! It is not a server: bodies, sockets and waiting belong to the driver.
 
+mod found;
+mod outcome;
+mod refusal;
+mod request;
+mod serve;
 mod step;
+mod terms;
 
-pub use step::{Action, BodyTooLarge, Event, Offer, Outcome, Terms};
+pub use outcome::{Ending, KeepAnswer, Outcome, Replay};
+pub use request::mark;
+pub use serve::{Reserved, ServeAction, ServeEvent, ServeFlow};
+pub use step::{Action, BodyTooLarge, Event};
+pub use terms::{Offer, Promise, Requested, SettleOrder, Terms};
+
+use found::Wanted;
 
 use crate::binding::Binder;
 use crate::digest::Sha256Digest;
 use crate::ports::{
-    AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, Delivery, NewClaim,
-    ReservationFate, SettleError, Settled, SettlementPlan, StoreError, Timing, Verified, VerifyError,
+    AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, Delivery, First, Funds,
+    IdempotencyKey, Lease, NewClaim, ReservationFate, SettleError, Settled, StoreError, Timing, Verified,
+    VerifyError,
 };
-use crate::{Credential, Problem, ProblemKind, Receipt, UnixMs};
+use crate::{Credential, Problem, ProblemKind, UnixMs};
 
 /// The seller's flow for one request that carries a credential.
 ///
 /// Call [`start`](Self::start), carry the action out, hand the result to [`handle`](Self::handle), until the action is
-/// `Challenge`, `Refuse` or `Deliver`.
+/// `Challenge`, `Refuse`, `Deliver`, `Serve` or `Replay`.
 #[derive(Debug)]
 pub struct GateFlow<'a> {
     terms: Terms<'a>,
     credential: &'a Credential<'a>,
+    /// The request as its key names it, once the body is known.
+    request: Option<[u8; 32]>,
+    kept: Kept,
     state: State,
+}
+
+/// Whether the payment of this credential is kept for later, because its call is paid by another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    No,
+    Yes,
 }
 
 #[derive(Debug)]
@@ -35,9 +62,10 @@ enum State {
     Body { pick: Pick },
     Recall { pick: Pick },
     Verify { offer: usize, expires: UnixMs },
-    Claim { offer: usize, plan: SettlementPlan, payer: Option<String> },
-    Settle { payer: Option<String> },
+    Claim(Box<Claiming>),
+    Settle { purpose: Purpose, new: Box<Claimed> },
     Record { next: Next },
+    Answer { wanted: Box<Wanted> },
     Done,
 }
 
@@ -57,17 +85,47 @@ enum Standing {
     Superseded,
 }
 
+/// What is being claimed.
+#[derive(Debug)]
+struct Claiming {
+    purpose: Purpose,
+    funds: Funds,
+    claimed: Claimed,
+    /// The same once more, where it may have to be claimed without its key.
+    again: Option<NewClaim>,
+}
+
+/// What is needed of a claim once it is ours.
+#[derive(Debug)]
+struct Claimed {
+    reserved: Reserved,
+    first: First,
+}
+
+/// What a payment is for.
+#[derive(Debug)]
+enum Purpose {
+    /// This call.
+    Call,
+    /// A later call: this one was paid before, and the money of this payment has moved all the same.
+    Keep(Box<Claim>),
+}
+
 #[derive(Debug)]
 enum Next {
-    Deliver { settled: Settled, payer: Option<String> },
+    /// Deliver.
+    Deliver(Box<Outcome>),
+    /// Ask for a payment.
     Challenge(Problem),
+    /// This payment is seen to; serve the call by the one that it was made with.
+    Serve(Box<Claim>),
 }
 
 impl<'a> GateFlow<'a> {
     /// A flow for `credential`, sent to the route with these terms.
     #[must_use]
     pub const fn new(terms: Terms<'a>, credential: &'a Credential<'a>) -> Self {
-        Self { terms, credential, state: State::Start }
+        Self { terms, credential, request: None, kept: Kept::No, state: State::Start }
     }
 
     /// The problem of a request without a credential: not part of a flow, because nothing can follow.
@@ -76,10 +134,16 @@ impl<'a> GateFlow<'a> {
         Problem::new(ProblemKind::PaymentRequired, "payment_required", "Payment is required.")
     }
 
+    /// The challenge whose payment is kept as a credit, although the call was answered from another one: the payer is to be told.
+    #[must_use]
+    pub fn kept(&self) -> Option<ClaimId> {
+        (self.kept == Kept::Yes).then(|| self.id())
+    }
+
     /// Checks what needs no IO: that the challenge is ours, unaltered, for this realm and this route (C6).
     pub fn start(&mut self, binder: &Binder) -> Action {
         if !matches!(self.state, State::Start) {
-            return self.out_of_step();
+            return self.refuse(refusal::out_of_step());
         }
         let echo = &self.credential.challenge;
         if binder.check(echo).is_err() {
@@ -90,7 +154,12 @@ impl<'a> GateFlow<'a> {
             );
         }
         // From here on every echoed field is what we wrote: the binding covers them all but the description.
-        if echo.realm != self.terms.realm || !dialect_scope_is(echo.opaque.as_deref(), self.terms.scope) {
+        let opaque = echo.opaque.as_deref();
+        if opaque.and_then(crate::dialect::mpp::epoch_of) != Some(self.terms.epoch) {
+            return self.refuse(refusal::before_restore());
+        }
+        let in_scope = opaque.is_some_and(|opaque| crate::dialect::mpp::scope_is(opaque, self.terms.scope));
+        if echo.realm != self.terms.realm || !in_scope {
             return self.challenge(
                 ProblemKind::InvalidChallenge,
                 "challenge_for_another_route",
@@ -98,7 +167,7 @@ impl<'a> GateFlow<'a> {
             );
         }
         let Some(pick) = self.pick() else { return self.other_terms() };
-        if echo.digest.is_some() {
+        if echo.digest.is_some() || self.terms.requested.key.is_some() {
             self.state = State::Body { pick };
             return Action::ReadBody;
         }
@@ -132,45 +201,40 @@ impl<'a> GateFlow<'a> {
                 self.after_recall(pick, keys, claim, now)
             }
             (State::Verify { offer, expires }, Event::Verified(result)) => {
-                self.after_verify(offer, expires, result)
+                self.after_verify(offer, expires, result, now)
             }
-            (State::Claim { offer, plan, payer }, Event::Claimed(result)) => match result {
-                Ok(ClaimOutcome::New) => {
-                    self.state = State::Settle { payer };
-                    Action::Settle { offer, plan }
-                }
-                other => self.not_claimed(other, now),
-            },
-            (State::Settle { payer }, Event::Settlement(result)) => self.after_settle(payer, result, now),
-            (State::Record { next }, Event::Recorded(result)) => self.after_record(next, result),
-            _ => self.out_of_step(),
+            (State::Claim(claiming), Event::Claimed(result)) => self.after_claim(*claiming, result, now),
+            (State::Settle { purpose, new }, Event::Settlement(result)) => {
+                self.after_settle(purpose, *new, result, now)
+            }
+            (State::Record { next }, Event::Recorded(result)) => self.after_record(next, result, now),
+            (State::Answer { wanted }, Event::Answer(result)) => self.after_answer(*wanted, result, now),
+            (State::Claim(_) | State::Record { .. }, Event::Busy) => {
+                self.refuse(refusal::in_progress(refusal::BEING_SERVED))
+            }
+            _ => self.refuse(refusal::out_of_step()),
         }
     }
 
-    /// A driver that answers another question than was asked has lost its place: nothing may be assumed.
-    fn out_of_step(&mut self) -> Action {
-        self.state = State::Done;
-        pending("flow_out_of_step", "The payment's state is being checked.")
-    }
-
     fn after_body(&mut self, pick: Pick, body: Result<Sha256Digest, BodyTooLarge>) -> Action {
-        let matched = match body {
-            Ok(body) => {
-                self.credential.challenge.digest.as_deref().is_some_and(|header| body.matches(header))
-            }
+        let bound = self.credential.challenge.digest.as_deref();
+        let body = match body {
+            Ok(body) => body,
+            Err(BodyTooLarge { max }) if bound.is_none() => return self.refuse(refusal::body_too_large(max)),
             Err(BodyTooLarge { max }) => {
                 let detail = format!("A body bound to its payment may have at most {max} bytes.");
                 return self.challenge(ProblemKind::BadRequest, "body_too_large", detail);
             }
         };
-        if matched {
-            return self.recall(pick);
+        if bound.is_some_and(|header| !body.matches(header)) {
+            return self.challenge(
+                ProblemKind::VerificationFailed,
+                "digest_mismatch",
+                "The body is not the one that the challenge was issued for.",
+            );
         }
-        self.challenge(
-            ProblemKind::VerificationFailed,
-            "digest_mismatch",
-            "The body is not the one that the challenge was issued for.",
-        )
+        self.request = Some(self.terms.requested.whole(&body));
+        self.recall(pick)
     }
 
     fn recall(&mut self, pick: Pick) -> Action {
@@ -193,14 +257,11 @@ impl<'a> GateFlow<'a> {
         let same_money =
             |claim: &Claim| !keys.is_empty() && keys.iter().all(|key| claim.new.keys.contains(key));
         match claim {
-            Err(_) => pending(
-                "store_unavailable",
-                "Payments cannot be checked right now. Do not pay again: send the same credential again.",
-            ),
-            Ok(Some(claim)) if !matches!(claim.state, ClaimState::Failed { .. }) => {
+            Err(_) => self.refuse(refusal::store_unavailable()),
+            Ok(Some(claim)) if !is_claimed_anew(&claim.state, now) => {
                 match (same_money(&claim), pick.terms) {
-                    (true, _) => self.existing(claim, now),
-                    (false, Standing::Current) => replayed(),
+                    (true, _) => self.found(claim, now),
+                    (false, Standing::Current) => self.refuse(refusal::replayed()),
                     (false, Standing::Superseded) => self.other_terms(),
                 }
             }
@@ -234,6 +295,7 @@ impl<'a> GateFlow<'a> {
         offer: usize,
         expires: UnixMs,
         result: Result<Verified, VerifyError>,
+        now: UnixMs,
     ) -> Action {
         match result {
             // Money without a name could be used again under another challenge.
@@ -243,124 +305,197 @@ impl<'a> GateFlow<'a> {
                 "The payment cannot be checked, and was not taken.",
             ),
             Ok(verified) => {
-                self.state =
-                    State::Claim { offer, plan: verified.plan.clone(), payer: verified.payer.clone() };
-                Action::Claim(Box::new(NewClaim {
+                let (funds, first) = (verified.funds, self.first(&verified, now));
+                let key = self.key(verified.payer.as_deref(), &self.id());
+                let new = NewClaim {
                     id: self.id(),
                     keys: verified.keys,
                     scope: self.terms.scope.to_owned(),
                     payer: verified.payer,
+                    paid: Some(verified.paid),
                     plan: verified.plan,
                     reservation: verified.reservation,
                     expires,
-                }))
+                    idempotency: key,
+                    first,
+                };
+                let again = new.idempotency.is_some().then(|| new.clone());
+                self.claim(offer, new, Purpose::Call, funds, again)
             }
             Err(VerifyError::Rejected(problem)) => self.challenge(problem.kind, problem.code, problem.detail),
-            Err(VerifyError::Replayed) => replayed(),
-            Err(VerifyError::Unavailable { .. }) => pending(
-                "rail_unavailable",
-                "The payment cannot be checked right now. Do not pay again: send the same credential again.",
-            ),
+            Err(VerifyError::Replayed) => self.refuse(refusal::replayed()),
+            Err(VerifyError::Unavailable { .. }) => self.refuse(refusal::rail_unavailable()),
         }
     }
 
-    fn not_claimed(&mut self, result: Result<ClaimOutcome, StoreError>, now: UnixMs) -> Action {
-        match result {
-            Ok(ClaimOutcome::New) => self.out_of_step(),
-            Ok(ClaimOutcome::Existing(claim)) => self.existing(*claim, now),
-            Ok(ClaimOutcome::Taken { .. }) => replayed(),
-            Ok(ClaimOutcome::OverBudget { .. }) => Action::Refuse {
-                problem: Problem::new(
-                    ProblemKind::PaymentPending,
-                    "sponsorship_exhausted",
-                    "Fees cannot be sponsored right now, and the payment was not taken.",
-                ),
-                retry_after_s: Some(60),
-            },
-            Err(_) => pending(
-                "store_unavailable",
-                "Payments cannot be checked right now. Do not pay again: send the same credential again.",
-            ),
+    /// What comes first: the service only where the payment can wait for all of it.
+    fn first(&self, verified: &Verified, now: UnixMs) -> First {
+        let served = now.plus_ms(self.terms.promise.service_ms);
+        let can_wait = verified.settle_by.is_none_or(|settle_by| served < settle_by);
+        match (self.terms.promise.settle, verified.funds) {
+            (SettleOrder::After, Funds::Authorised) if can_wait => First::Serve(self.lease(now)),
+            _ => First::Settle,
         }
     }
 
-    fn existing(&mut self, claim: Claim, now: UnixMs) -> Action {
-        let in_progress = |detail: &str| Action::Refuse {
-            problem: Problem::new(ProblemKind::PaymentInProgress, "payment_in_progress", detail),
-            retry_after_s: Some(1),
+    fn key(&self, payer: Option<&str>, id: &ClaimId) -> Option<IdempotencyKey> {
+        let key = self.terms.requested.key(self.terms.scope, payer, id)?;
+        Some(IdempotencyKey { key, request: self.request? })
+    }
+
+    fn claim(
+        &mut self,
+        offer: usize,
+        new: NewClaim,
+        purpose: Purpose,
+        funds: Funds,
+        again: Option<NewClaim>,
+    ) -> Action {
+        let keep = if new.idempotency.is_some() { KeepAnswer::Yes } else { KeepAnswer::No };
+        let reserved = Reserved {
+            id: new.id.clone(),
+            holder: self.terms.holder,
+            lease_ms: self.terms.lease_ms,
+            offer,
+            method: self.terms.offers[offer].method.to_owned(),
+            plan: new.plan.clone(),
+            payer: new.payer.clone(),
+            paid: new.paid.clone(),
+            keep,
+            promise: self.terms.promise,
         };
-        match claim.state {
-            ClaimState::Settling => {
-                in_progress("This payment is being settled. Send the same credential again.")
+        let claimed = Claimed { reserved, first: new.first };
+        self.state = State::Claim(Box::new(Claiming { purpose, funds, claimed, again }));
+        Action::Claim(Box::new(new))
+    }
+
+    fn after_claim(
+        &mut self,
+        claiming: Claiming,
+        result: Result<ClaimOutcome, StoreError>,
+        now: UnixMs,
+    ) -> Action {
+        let Claiming { purpose, funds, claimed, again } = claiming;
+        match (result, purpose) {
+            (Ok(ClaimOutcome::New), purpose) => match claimed.first {
+                First::Settle => {
+                    let (offer, plan) = (claimed.reserved.offer, claimed.reserved.plan.clone());
+                    self.state = State::Settle { purpose, new: Box::new(claimed) };
+                    Action::Settle { offer, plan }
+                }
+                First::Serve(_) => Action::Serve(Box::new(ServeFlow::new(claimed.reserved))),
+            },
+            (Ok(ClaimOutcome::Existing(claim)), Purpose::Call) => self.found(*claim, now),
+            (Ok(ClaimOutcome::Existing(_)), Purpose::Keep(call)) => {
+                self.kept = Kept::Yes;
+                self.found(*call, now)
             }
-            ClaimState::Delivering { lease_until, .. } if now < lease_until => in_progress(
-                "This payment's call is being served. Send the same credential again if that fails.",
-            ),
-            ClaimState::Credit(settled) | ClaimState::Delivering { settled, .. } => {
-                let step = ClaimStep::BeginDelivery { lease_until: now.plus_ms(self.terms.lease_ms) };
-                self.record(step, Next::Deliver { settled, payer: claim.new.payer })
+            (Ok(ClaimOutcome::SameRequest(call)), Purpose::Call) => {
+                self.same_request(*call, claimed.reserved.offer, funds, again, now)
             }
-            ClaimState::Delivered(_) => replayed(),
-            // A failed claim is claimed anew, so a store never reports one as existing.
-            ClaimState::Failed { .. } => self.out_of_step(),
+            (Ok(ClaimOutcome::SameRequest(_)), Purpose::Keep(_)) => self.refuse(refusal::out_of_step()),
+            (Ok(ClaimOutcome::Taken { .. }), _) => self.refuse(refusal::replayed()),
+            (Ok(ClaimOutcome::OverBudget { .. }), _) => self.refuse(refusal::over_budget()),
+            (Err(_), _) => self.refuse(refusal::store_unavailable()),
+        }
+    }
+
+    /// The payer has paid for this request before, with another credential: this payment is not taken, and if it has moved by
+    /// itself, it is kept for another call.
+    fn same_request(
+        &mut self,
+        call: Claim,
+        offer: usize,
+        funds: Funds,
+        again: Option<NewClaim>,
+        now: UnixMs,
+    ) -> Action {
+        let given_back = matches!(call.state, ClaimState::Refunded { .. });
+        match (again, funds) {
+            // What was paid then is paid back: this is the payment of the call, and the key stays with the one before.
+            (Some(new), _) if given_back => {
+                let new = NewClaim { idempotency: None, ..new };
+                self.claim(offer, new, Purpose::Call, funds, None)
+            }
+            (Some(new), Funds::Moved) => {
+                let new = NewClaim { idempotency: None, first: First::Settle, ..new };
+                self.claim(offer, new, Purpose::Keep(Box::new(call)), funds, None)
+            }
+            _ => self.found(call, now),
         }
     }
 
     fn after_settle(
         &mut self,
-        payer: Option<String>,
+        purpose: Purpose,
+        new: Claimed,
         result: Result<Settled, SettleError>,
         now: UnixMs,
     ) -> Action {
-        match result {
-            Ok(settled) => {
-                let delivery = Delivery::Begin { lease_until: now.plus_ms(self.terms.lease_ms) };
+        match (result, purpose) {
+            (Ok(settled), Purpose::Call) => {
+                let delivery = Delivery::Begin(self.lease(now));
                 let step = ClaimStep::Settled { settled: settled.clone(), delivery };
-                self.record(step, Next::Deliver { settled, payer })
+                self.record(self.id(), step, Next::Deliver(Box::new(new.reserved.outcome(settled))))
             }
-            Err(SettleError::Rejected(problem)) => self.failed(problem, ReservationFate::Released),
-            Err(SettleError::Reverted(problem)) => self.failed(problem, ReservationFate::Spent),
-            Err(SettleError::Unknown { .. }) => pending(
-                "outcome_unknown",
-                "The payment was sent and its outcome is not known yet. Do not pay again: send the same credential again.",
-            ),
+            (Ok(settled), Purpose::Keep(call)) => {
+                self.kept = Kept::Yes;
+                let step = ClaimStep::Settled { settled, delivery: Delivery::Later };
+                self.record(self.id(), step, Next::Serve(call))
+            }
+            (Err(SettleError::Rejected(problem)), purpose) => {
+                self.failed(problem, ReservationFate::Released, purpose)
+            }
+            (Err(SettleError::Reverted(problem)), purpose) => {
+                self.failed(problem, ReservationFate::Spent, purpose)
+            }
+            (Err(SettleError::Unknown { .. }), Purpose::Call) => self.refuse(refusal::outcome_unknown()),
+            // A credit as soon as it is known.
+            (Err(SettleError::Unknown { .. }), Purpose::Keep(call)) => {
+                self.kept = Kept::Yes;
+                self.found(*call, now)
+            }
         }
     }
 
-    fn failed(&mut self, problem: Problem, reservation: ReservationFate) -> Action {
+    fn failed(&mut self, problem: Problem, reservation: ReservationFate, purpose: Purpose) -> Action {
         let why = problem.code.to_owned();
-        self.record(ClaimStep::Failed { why, reservation }, Next::Challenge(problem))
+        let next = match purpose {
+            Purpose::Call => Next::Challenge(problem),
+            Purpose::Keep(call) => Next::Serve(call),
+        };
+        self.record(self.id(), ClaimStep::Failed { why, reservation, holder: None }, next)
     }
 
-    fn record(&mut self, step: ClaimStep, next: Next) -> Action {
+    fn record(&mut self, id: ClaimId, step: ClaimStep, next: Next) -> Action {
         self.state = State::Record { next };
-        Action::Record { id: self.id(), step }
+        Action::Record { id, step }
     }
 
-    fn after_record(&mut self, next: Next, result: Result<(), AdvanceError>) -> Action {
+    fn after_record(&mut self, next: Next, result: Result<(), AdvanceError>, now: UnixMs) -> Action {
         match (next, result) {
-            (Next::Deliver { settled, payer }, Ok(())) => Action::Deliver(Box::new(Outcome {
-                id: self.id(),
-                receipt: Receipt::for_settled(&self.credential.challenge.method, settled),
-                payer,
-            })),
-            (Next::Deliver { .. }, Err(AdvanceError::WrongState { .. })) => Action::Refuse {
-                problem: Problem::new(
-                    ProblemKind::PaymentInProgress,
-                    "payment_in_progress",
-                    "This payment's call is being served. Send the same credential again if that fails.",
-                ),
-                retry_after_s: Some(1),
-            },
-            (Next::Challenge(problem), Ok(())) => self.challenge(problem.kind, problem.code, problem.detail),
-            (_, Err(_)) => {
-                pending("store_unavailable", "The payment's state is kept. Send the same credential again.")
+            (Next::Deliver(outcome), Ok(())) => Action::Deliver(outcome),
+            (Next::Deliver(_), Err(AdvanceError::WrongState { .. })) => {
+                self.refuse(refusal::in_progress(refusal::BEING_SERVED))
             }
+            (Next::Challenge(problem), Ok(())) => self.challenge(problem.kind, problem.code, problem.detail),
+            // Somebody else has learned what became of it: it is kept all the same.
+            (Next::Serve(call), Ok(()) | Err(AdvanceError::WrongState { .. })) => self.found(*call, now),
+            (_, Err(_)) => self.refuse(refusal::state_kept()),
         }
+    }
+
+    const fn lease(&self, now: UnixMs) -> Lease {
+        Lease { holder: self.terms.holder, until: now.plus_ms(self.terms.lease_ms) }
     }
 
     fn id(&self) -> ClaimId {
         ClaimId(self.credential.challenge.id.clone().into_owned())
+    }
+
+    fn refuse(&mut self, (problem, retry_after_s): refusal::Refusal) -> Action {
+        self.state = State::Done;
+        Action::Refuse { problem, retry_after_s }
     }
 
     fn challenge(&mut self, kind: ProblemKind, code: &'static str, detail: impl Into<String>) -> Action {
@@ -375,26 +510,13 @@ impl<'a> GateFlow<'a> {
     }
 }
 
-fn replayed() -> Action {
-    Action::Refuse {
-        problem: Problem::new(
-            ProblemKind::CredentialReplayed,
-            "credential_replayed",
-            "This payment was already used. Do not pay again for the same call.",
-        ),
-        retry_after_s: None,
+/// Whether the same credential is claimed as if it had never been: nothing was taken and nothing will be.
+fn is_claimed_anew(state: &ClaimState, now: UnixMs) -> bool {
+    match state {
+        ClaimState::Failed { .. } => true,
+        ClaimState::Reserved { lease } => lease.until <= now,
+        _ => false,
     }
-}
-
-fn pending(code: &'static str, detail: &str) -> Action {
-    Action::Refuse {
-        problem: Problem::new(ProblemKind::PaymentPending, code, detail),
-        retry_after_s: Some(1),
-    }
-}
-
-fn dialect_scope_is(opaque: Option<&str>, scope: &str) -> bool {
-    opaque.is_some_and(|opaque| crate::dialect::mpp::scope_is(opaque, scope))
 }
 
 #[cfg(test)]

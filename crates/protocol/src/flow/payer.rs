@@ -35,6 +35,12 @@ pub enum Action {
 pub struct CredentialValue(String);
 
 impl CredentialValue {
+    /// A header value that was made and kept before, for [`Event::Kept`].
+    #[must_use]
+    pub const fn kept(value: String) -> Self {
+        Self(value)
+    }
+
     /// The header value, to be sent and not to be kept.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -80,8 +86,24 @@ pub enum Event<'a> {
     },
     /// The offer to pay and what it costs, or why none.
     Chosen(Box<Result<(Challenge, Quote), Refusal>>),
+    /// Instead of a choice: the same request was paid before and its outcome is open, so that payment's credential is presented
+    /// again. Nothing is paid.
+    Kept(Box<Kept>),
     /// The rail's answer.
     Paid(Result<PaymentProof, PayError>),
+}
+
+/// A payment of an earlier flow, which proves itself with a credential that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The header that the credential travels in.
+    pub header: CredentialHeader,
+    /// Its value.
+    pub value: CredentialValue,
+    /// The challenge's id.
+    pub challenge_id: String,
+    /// What was agreed to.
+    pub quote: Quote,
 }
 
 /// The parts of an HTTP answer that matter here.
@@ -189,8 +211,12 @@ impl FlowError {
 /// Whether the request may be carried out twice without harm (RFC 9110, section 9.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// GET, HEAD, OPTIONS, PUT, DELETE, or a request with an `Idempotency-Key`.
+    /// GET, HEAD, OPTIONS, PUT, DELETE, or a request with an `Idempotency-Key` of the caller's.
     Harmless,
+    /// A request that the client gave an `Idempotency-Key` of its own accord: sent again when no answer came, because a
+    /// credential is good for one delivery and the key for the same answer; not when the call was carried out and failed,
+    /// because not every seller heeds the key.
+    WhenLost,
     /// Anything else: sent again only where the seller says that it has not been served.
     Harmful,
 }
@@ -200,7 +226,13 @@ pub enum Repeat {
 pub struct PayerFlow {
     state: State,
     repeat: Repeat,
+    /// Sendings of any kind.
     resends_left: u8,
+    /// Sendings after a lost answer, or one that says that the call failed.
+    repeats_left: u8,
+    wait_left_ms: u64,
+    /// The wait that is next where the seller names none.
+    pause_ms: u64,
 }
 
 #[derive(Debug)]
@@ -222,15 +254,34 @@ struct Sent {
 }
 
 impl PayerFlow {
-    /// How often a credential is sent again after a lost answer or one that allows it.
-    pub const RESENDS: u8 = 4;
-    /// The longest wait before sending again, in milliseconds, whatever `Retry-After` says.
-    pub const MAX_WAIT_MS: u64 = 30_000;
+    /// How often a credential is sent again at most, whatever the answers are.
+    pub const RESENDS: u8 = 16;
+    /// How often it is sent again after answers that were lost, or say that the call failed.
+    pub const REPEATS: u8 = 4;
+    /// How long all waits before sending again may take together, in milliseconds, unless
+    /// [`with_max_wait_ms`](Self::with_max_wait_ms) says otherwise.
+    pub const MAX_WAIT_MS: u64 = 60_000;
+    /// The longest pause where the seller names none, in milliseconds.
+    const LONGEST_PAUSE_MS: u64 = 8_000;
 
     /// A flow at its start.
     #[must_use]
     pub const fn new(repeat: Repeat) -> Self {
-        Self { state: State::Ready, repeat, resends_left: Self::RESENDS }
+        Self {
+            state: State::Ready,
+            repeat,
+            resends_left: Self::RESENDS,
+            repeats_left: Self::REPEATS,
+            wait_left_ms: Self::MAX_WAIT_MS,
+            pause_ms: 1_000,
+        }
+    }
+
+    /// Bounds how long all waits before sending again may take together. A seller that asks for more is not waited for.
+    #[must_use]
+    pub const fn with_max_wait_ms(mut self, max_wait_ms: u64) -> Self {
+        self.wait_left_ms = max_wait_ms;
+        self
     }
 
     /// The first action: the request without a credential.
@@ -248,6 +299,10 @@ impl PayerFlow {
             (State::Probing, Event::Answered(answer)) => self.after_probe(answer),
             (State::Probing, Event::Unsent { why }) => fail(FlowError::Transport { why }),
             (State::Choosing, Event::Chosen(chosen)) => self.after_choice(*chosen),
+            (State::Choosing, Event::Kept(kept)) => {
+                let Kept { header, value, challenge_id, quote } = *kept;
+                self.send(Sent { header, value, challenge_id, quote: Box::new(quote) }, 0)
+            }
             (State::Paying { challenge, quote }, Event::Paid(result)) => {
                 self.after_pay(&challenge, quote, result)
             }
@@ -310,22 +365,36 @@ impl PayerFlow {
     }
 
     fn after_answer(&mut self, sent: Sent, answer: Answer<'_>) -> Action {
-        match answer.status {
+        let mut impatience = None;
+        if self.sends_again_after(answer.status) {
+            let wait_ms =
+                answer.retry_after_s.map_or(self.pause_ms, |asked| u64::from(asked).saturating_mul(1000));
             // Settling, being served, or a service of the seller's is down: the same credential may be sent again.
-            status if self.resends_left > 0 && self.sends_again_after(status) => {
-                self.resends_left -= 1;
-                let wait_ms = u64::from(answer.retry_after_s.unwrap_or(1)).saturating_mul(1000);
-                self.send(sent, wait_ms.min(Self::MAX_WAIT_MS))
+            if wait_ms <= self.wait_left_ms {
+                return self.send_after(sent, wait_ms);
             }
+            impatience = Some(wait_ms);
+        }
+        match answer.status {
             // 402 again, or 403: the seller does not take it. A second payment is never made (DESIGN section 3).
-            402 | 403 | 409 | 503 => fail(FlowError::NotServed {
-                status: answer.status,
-                why: answer
-                    .problem
-                    .map_or_else(|| "no reason given".to_owned(), |(_, detail)| detail.to_owned()),
-                challenge_id: sent.challenge_id,
-                quote: sent.quote,
-            }),
+            402 | 403 | 409 | 503 => {
+                let words = answer.problem.map_or("no reason given", |(_, detail)| detail);
+                let why = match impatience {
+                    None => words.to_owned(),
+                    Some(wait_ms) => format!(
+                        "{}; the next try is in {} s, and no more than {} s of waiting are left",
+                        words.trim_end_matches(['.', ' ']),
+                        wait_ms / 1000,
+                        self.wait_left_ms / 1000
+                    ),
+                };
+                fail(FlowError::NotServed {
+                    status: answer.status,
+                    why,
+                    challenge_id: sent.challenge_id,
+                    quote: sent.quote,
+                })
+            }
             _ => Action::Finish(Finish::Paid(Box::new(PaidCall {
                 challenge_id: sent.challenge_id,
                 quote: *sent.quote,
@@ -334,21 +403,37 @@ impl PayerFlow {
         }
     }
 
+    fn send_after(&mut self, sent: Sent, wait_ms: u64) -> Action {
+        self.resends_left -= 1;
+        self.wait_left_ms -= wait_ms;
+        self.pause_ms = (self.pause_ms * 2).min(Self::LONGEST_PAUSE_MS);
+        self.send(sent, wait_ms)
+    }
+
     /// A failed upstream leaves a credit at a good seller, so that the same credential is served without paying again.
-    const fn sends_again_after(&self, status: u16) -> bool {
-        match self.repeat {
-            Repeat::Harmless => matches!(status, 409 | 429 | 500 | 502 | 503 | 504),
-            Repeat::Harmful => matches!(status, 409 | 429 | 503),
+    const fn sends_again_after(&mut self, status: u16) -> bool {
+        if self.resends_left == 0 {
+            return false;
+        }
+        match (status, self.repeat) {
+            (409 | 429 | 503, _) => true,
+            (500 | 502 | 504, Repeat::Harmless) if self.repeats_left > 0 => {
+                self.repeats_left -= 1;
+                true
+            }
+            _ => false,
         }
     }
 
     fn after_loss(&mut self, sent: Sent, why: String) -> Action {
+        const PAUSE_MS: u64 = 500;
         // Nobody has said that the call was not carried out: only a harmless one is sent again.
-        if self.resends_left == 0 || self.repeat == Repeat::Harmful {
+        let over = self.resends_left == 0 || self.repeats_left == 0 || self.wait_left_ms < PAUSE_MS;
+        if over || self.repeat == Repeat::Harmful {
             return fail(FlowError::AnswerLost { why, challenge_id: sent.challenge_id, quote: sent.quote });
         }
-        self.resends_left -= 1;
-        self.send(sent, 500)
+        self.repeats_left -= 1;
+        self.send_after(sent, PAUSE_MS)
     }
 }
 

@@ -5,15 +5,20 @@
 mod claims;
 mod clock;
 mod payer;
+mod refunder;
 mod verifier;
 
 pub use claims::{
-    AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, ClaimStore, Delivery,
-    NewClaim, Reservation, ReservationFate, StoreError,
+    AdvanceError, Amends, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, ClaimStore,
+    Delivery, First, IdempotencyKey, Lease, LeaseHolder, Listed, NewClaim, Page, Reservation,
+    ReservationFate, StoreEpoch, StoreError, StoredAnswer,
 };
 pub use clock::Clock;
-pub use payer::{Declined, FeeBearer, PayContext, PayError, Payer, Quote, Share, Witness};
+pub use payer::{
+    Declined, FeeBearer, PayContext, PayError, Payer, PaymentFate, Quote, SentPayment, Share, Witness,
+};
+pub use refunder::{RefundError, RefundRequest, Refunder};
 pub use verifier::{
-    OfferError, Price, Resolution, SettleError, Settled, SettlementPlan, Timing, Verified, Verifier,
+    Funds, OfferError, Price, Resolution, SettleError, Settled, SettlementPlan, Timing, Verified, Verifier,
     VerifyError, VerifyRequest,
 };

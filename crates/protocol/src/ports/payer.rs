@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use farthing_money::{Amount, Money};
 
-use crate::{Challenge, MethodId, PaymentProof, UnixMs};
+use crate::{Challenge, Credential, MethodId, PaymentProof, UnixMs};
 
 /// Who pays the network's fee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +126,44 @@ impl PayError {
     }
 }
 
+/// A payment that was signed or broadcast and whose outcome is not known: everything that its buyer still knows of it.
+///
+/// At least one of `credential` and `reference` is there. `Debug` does not show the proof (C19).
+#[derive(Debug, Clone)]
+pub struct SentPayment<'a> {
+    /// The credential as it was made, where it was kept: the challenge that it answers (its whole request, and until when it
+    /// is good), and in `payload` what was signed: a transaction, a hash, a proof. Read it as a stranger's: it comes from a
+    /// file.
+    pub credential: Option<Credential<'a>>,
+    /// What to look for on the rail, where [`PayError::Unknown`] named it: a transaction hash.
+    pub reference: Option<&'a str>,
+    /// CAIP-2 network that it was to be paid on: [`Quote::network`].
+    pub network: &'a str,
+    /// The account that was to pay: [`Quote::payer`].
+    pub payer: &'a str,
+    /// How it was to be paid: [`Quote::mode`].
+    pub mode: &'a str,
+}
+
+/// What became of a payment. There is no word for "probably": whatever is not certain is [`PaymentFate::Pending`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaymentFate {
+    /// The money moved: final.
+    Moved {
+        /// What shows it on the rail: a transaction hash.
+        reference: String,
+    },
+    /// The money has not moved, and no bytes that were signed for this payment can move it any more, whoever holds them:
+    /// what was signed has expired, failed for good, or its place was taken by another. Final. The seller's refusal is no
+    /// such reason, nor is a node that does not know the transaction while it could still be included.
+    CannotMove {
+        /// Why, for people.
+        why: String,
+    },
+    /// Neither is certain: ask again later.
+    Pending,
+}
+
 /// The buyer's half of a rail: quotes and answers challenges of one Method.
 #[async_trait]
 pub trait Payer: Send + Sync {
@@ -146,4 +184,17 @@ pub trait Payer: Send + Sync {
     /// # Errors
     /// [`PayError`]; when in doubt [`PayError::Unknown`].
     async fn pay(&self, challenge: &Challenge, context: PayContext) -> Result<PaymentProof, PayError>;
+
+    /// Learns what became of a payment that this rail made or signed. It looks and moves nothing; asking again is harmless,
+    /// and the answer must not depend on which process made the payment: only on `payment` and on the rail itself. It needs
+    /// no key.
+    ///
+    /// A rail answers [`PaymentFate::Moved`] and [`PaymentFate::CannotMove`] only when nothing that may still happen, a
+    /// reorganisation within the rail's own finality aside, can make it wrong: the first ends the search for the money, the
+    /// second gives the money back to the budget and lets the call be paid anew.
+    ///
+    /// # Errors
+    /// A sentence for people when the rail's services do not answer or the payment is not one that this rail can read (of
+    /// another method or chain, damaged); the outcome stays unknown.
+    async fn outcome(&self, payment: &SentPayment<'_>, now: UnixMs) -> Result<PaymentFate, String>;
 }

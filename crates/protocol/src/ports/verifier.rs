@@ -69,6 +69,15 @@ pub struct VerifyRequest<'a> {
     pub timing: Timing,
 }
 
+/// Whether the money of a verified payment has moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Funds {
+    /// The payer allows us to take it; nothing is lost when we do not.
+    Authorised,
+    /// The payer has sent it already: whatever happens to the call, it is settled.
+    Moved,
+}
+
 /// A payment that satisfies its challenge and has not been settled.
 #[derive(Debug, Clone)]
 pub struct Verified {
@@ -78,6 +87,16 @@ pub struct Verified {
     pub payer: Option<String>,
     /// What is paid.
     pub paid: Money,
+    /// Whether it has moved.
+    pub funds: Funds,
+    /// Until when settling may begin, where it cannot wait: the payer's authorisation ends soon after, and a settlement that
+    /// begins later is expected to fail. The rail has left itself the time that settling takes. None where settling can wait
+    /// as long as the claim lives: the money has moved already, or nothing moves.
+    ///
+    /// A gate that lets the service answer first begins with the service only if that is over before this instant at the latest,
+    /// the time limit of the service counted in full; otherwise it settles first, or refuses. It is no promise: until it is
+    /// settled, a payer can still spend what was authorised elsewhere.
+    pub settle_by: Option<UnixMs>,
     /// What settling will spend of a budget of ours (fee sponsorship), if anything.
     pub reservation: Option<Reservation>,
     /// What is needed to settle, and to learn the outcome after a crash.

@@ -4,8 +4,10 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use farthing_money::{Asset, Money};
-use farthing_protocol::ports::{Declined, FeeBearer, PayContext, PayError, Payer, Quote};
-use farthing_protocol::{Challenge, MethodId, PaymentProof};
+use farthing_protocol::ports::{
+    Declined, FeeBearer, PayContext, PayError, Payer, PaymentFate, Quote, SentPayment,
+};
+use farthing_protocol::{Challenge, MethodId, PaymentProof, UnixMs};
 use serde_json::value::to_raw_value;
 
 use super::METHOD;
@@ -76,5 +78,14 @@ impl Payer for ExamplePayer {
         })?;
         let payload = to_raw_value(&ExamplePayload { voucher }).expect("a number is always JSON");
         Ok(PaymentProof { payload, source: None })
+    }
+
+    async fn outcome(&self, payment: &SentPayment<'_>, _now: UnixMs) -> Result<PaymentFate, String> {
+        let credential = payment.credential.as_ref().filter(|kept| kept.challenge.method == METHOD);
+        let credential = credential.ok_or("it is no payment of the method example")?;
+        ExamplePayload::parse(credential.payload.get()).map_err(|problem| problem.to_string())?;
+        // Only the seller's book knows whether it was cashed, and it may be cashed at any time. A rail with a ledger that
+        // the buyer can read asks it here, and says `Moved` or `CannotMove` where that is certain.
+        Ok(PaymentFate::Pending)
     }
 }

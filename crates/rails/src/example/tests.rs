@@ -1,13 +1,16 @@
 //! One call from offer to receipt, and every way in which it must not end well. A method of your own wants the same tests.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
+
 use farthing_money::{Amount, Asset, AssetKind, Money};
 use farthing_protocol::ports::{
-    PayContext, Payer, Price, Resolution, SettleError, Timing, Verified, Verifier, VerifyError, VerifyRequest,
+    ClaimId, Funds, PayContext, Payer, PaymentFate, Price, RefundError, RefundRequest, Refunder, Resolution,
+    SentPayment, SettleError, SettlementPlan, Timing, Verified, Verifier, VerifyError, VerifyRequest,
 };
 use farthing_protocol::{Challenge, CredentialBuf, CredentialHeader, Intent, MethodId, PaymentProof, UnixMs};
 
-use super::{ExamplePayer, ExampleVerifier, METHOD, VoucherBook};
+use super::{ExamplePayer, ExampleRefunder, ExampleVerifier, METHOD, VoucherBook};
 
 const NOW: UnixMs = UnixMs::from_ms(1_900_000_000_000);
 
@@ -89,6 +92,60 @@ async fn two_claims_on_one_voucher_settle_once() {
     assert!(
         matches!(seller.settle(&b.plan, NOW).await, Err(SettleError::Rejected(problem)) if problem.code == "voucher_cashed")
     );
+}
+
+#[tokio::test]
+async fn a_call_that_was_not_delivered_is_given_back_once() {
+    let book = Arc::new(VoucherBook::new([(7, Amount::from_base(5))]));
+    let (seller, till) =
+        (ExampleVerifier::new(asset(), Arc::clone(&book)), ExampleRefunder::new(asset(), Arc::clone(&book)));
+    assert_eq!(till.rail(), seller.rail());
+    let first = challenge(&seller, "first", 5);
+    let verified = verify(&seller, &first, &voucher(r#"{"voucher":7}"#)).await.unwrap();
+    assert_eq!((verified.funds, verified.settle_by), (Funds::Authorised, None));
+    let settled = seller.settle(&verified.plan, NOW).await.unwrap();
+    let claim = ClaimId("first".into());
+    let payer = verified.payer.unwrap();
+    let request =
+        RefundRequest { claim: &claim, payer: &payer, paid: &verified.paid, settled: &settled, now: NOW };
+
+    let plan = till.plan(request).await.unwrap();
+    let before = till.resolve(&plan, NOW).await.unwrap();
+    assert!(matches!(before, Resolution::Failed { .. }), "planning gives nothing back");
+    let refund = till.send(&plan, NOW).await.unwrap();
+    let again = till.plan(request).await.unwrap();
+    for plan in [&plan, &again] {
+        assert_eq!(till.send(plan, NOW).await.unwrap(), refund, "one claim, one voucher");
+        assert_eq!(till.resolve(plan, NOW).await.unwrap(), Resolution::Settled(refund.clone()));
+    }
+    // It is worth what was paid, and no other one was made.
+    let second = challenge(&seller, "second", 5);
+    verify(&seller, &second, &voucher(r#"{"voucher":8}"#)).await.unwrap();
+    assert!(verify(&seller, &second, &voucher(r#"{"voucher":9}"#)).await.is_err());
+
+    let nothing = money(0);
+    let refused = till.plan(RefundRequest { paid: &nothing, ..request }).await;
+    assert!(matches!(refused, Err(RefundError::Impossible { code: "refund_no_voucher", .. })));
+    let damaged = SettlementPlan { rail: METHOD.into(), data: serde_json::Value::Null };
+    assert!(matches!(till.send(&damaged, NOW).await, Err(SettleError::Unknown { .. })));
+}
+
+#[tokio::test]
+async fn what_is_not_certain_is_pending() {
+    let (seller, buyer) = (seller(), ExamplePayer::new(asset(), vec![7]));
+    let first = challenge(&seller, "first", 5);
+    let proof = buyer.pay(&first, PayContext { cap: money(5), now: NOW, witness: None }).await.unwrap();
+    let buf = CredentialBuf::decode(&first.answer(&proof).unwrap()).unwrap();
+    let sent = |credential| SentPayment {
+        credential,
+        reference: None,
+        network: METHOD,
+        payer: "bearer",
+        mode: "voucher",
+    };
+    let kept = sent(Some(buf.view().unwrap()));
+    assert_eq!(buyer.outcome(&kept, NOW).await, Ok(PaymentFate::Pending), "it may be cashed at any time");
+    assert!(buyer.outcome(&sent(None), NOW).await.is_err(), "nothing was kept");
 }
 
 #[tokio::test]

@@ -2,13 +2,13 @@
 //! does no more than acting once.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use farthing_money::{Amount, Asset, Money};
 use farthing_protocol::ports::{
-    ClaimKey, OfferError, Price, ReservationFate, Resolution, SettleError, Settled, SettlementPlan, Verified,
-    Verifier, VerifyError, VerifyRequest,
+    ClaimKey, Funds, OfferError, Price, ReservationFate, Resolution, SettleError, Settled, SettlementPlan,
+    Verified, Verifier, VerifyError, VerifyRequest,
 };
 use farthing_protocol::{Credential, EncodedJson, Intent, MethodId, Problem, ProblemKind, UnixMs};
 use serde_json::{Map, json};
@@ -16,18 +16,20 @@ use serde_json::{Map, json};
 use super::METHOD;
 use super::wire::{ExamplePayload, ExampleRequest};
 
-/// What stands in for a chain or a processor: which vouchers there are, and which were cashed, by which challenge.
+/// What stands in for a chain or a processor: which vouchers there are, which were cashed, by which challenge, and which were
+/// made to give a claim back.
 #[derive(Debug, Default)]
 pub struct VoucherBook {
     open: Mutex<BTreeMap<u64, Amount>>,
     cashed: Mutex<BTreeMap<u64, String>>,
+    given_back: Mutex<BTreeMap<String, u64>>,
 }
 
 impl VoucherBook {
     /// A book with these vouchers.
     #[must_use]
     pub fn new(vouchers: impl IntoIterator<Item = (u64, Amount)>) -> Self {
-        Self { open: Mutex::new(vouchers.into_iter().collect()), cashed: Mutex::default() }
+        Self { open: Mutex::new(vouchers.into_iter().collect()), ..Self::default() }
     }
 
     fn worth(&self, voucher: u64) -> Option<Amount> {
@@ -43,6 +45,21 @@ impl VoucherBook {
     fn cashed_by(&self, voucher: u64) -> Option<String> {
         self.cashed.lock().unwrap_or_else(PoisonError::into_inner).get(&voucher).cloned()
     }
+
+    /// Makes a new voucher for a claim, once; says which.
+    pub(super) fn give_back(&self, claim: &str, worth: Amount) -> u64 {
+        let mut given_back = self.given_back.lock().unwrap_or_else(PoisonError::into_inner);
+        *given_back.entry(claim.to_owned()).or_insert_with(|| {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            let voucher = open.last_key_value().map_or(1, |(last, _)| last.saturating_add(1));
+            open.insert(voucher, worth);
+            voucher
+        })
+    }
+
+    pub(super) fn given_back(&self, claim: &str) -> Option<u64> {
+        self.given_back.lock().unwrap_or_else(PoisonError::into_inner).get(claim).copied()
+    }
 }
 
 /// Takes vouchers of one asset.
@@ -51,15 +68,15 @@ pub struct ExampleVerifier {
     method: MethodId,
     intent: Intent,
     asset: Asset,
-    book: VoucherBook,
+    book: Arc<VoucherBook>,
 }
 
 impl ExampleVerifier {
     /// A rail that takes the vouchers in `book`, worth base units of `asset`.
     #[must_use]
-    pub fn new(asset: Asset, book: VoucherBook) -> Self {
+    pub fn new(asset: Asset, book: impl Into<Arc<VoucherBook>>) -> Self {
         let method = MethodId::new(METHOD).expect("`example` is a method identifier");
-        Self { method, intent: Intent::charge(), asset, book }
+        Self { method, intent: Intent::charge(), asset, book: book.into() }
     }
 
     fn key(voucher: u64) -> ClaimKey {
@@ -154,8 +171,13 @@ impl Verifier for ExampleVerifier {
         let data = json!({"voucher": voucher, "challenge": challenge.id, "externalId": asked.external_id});
         Ok(Verified {
             keys: vec![Self::key(voucher)],
-            payer: None,
+            // Whoever a refund would go to; none where a method cannot tell.
+            payer: Some(format!("voucher:{voucher}")),
             paid: Money::new(asked.amount, self.asset.clone()),
+            // The seller cashes it, so nothing has moved. A method whose payers send the money themselves says `Moved`.
+            funds: Funds::Authorised,
+            // A voucher does not run out. A signature that does says until when it can be used, less what using it takes.
+            settle_by: None,
             reservation: None,
             plan: SettlementPlan { rail: METHOD.to_owned(), data },
         })

@@ -36,6 +36,32 @@ pub(super) struct Intention {
     pub(super) now: UnixMs,
     /// The latest end of validity, in Unix seconds.
     pub(super) valid_until: Option<u64>,
+    pub(super) nonce: Nonce,
+}
+
+/// What keeps a transaction from being executed twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nonce {
+    /// The chain remembers its hash until it ends: any number of them go side by side, and no nonce is asked for.
+    Expiring,
+    /// The account's own: of all transactions with this nonce, the chain executes one.
+    Account(u64),
+}
+
+impl Nonce {
+    const fn key(self) -> U256 {
+        match self {
+            Self::Expiring => TEMPO_EXPIRING_NONCE_KEY,
+            Self::Account(_) => U256::ZERO,
+        }
+    }
+
+    const fn number(self) -> u64 {
+        match self {
+            Self::Expiring => 0,
+            Self::Account(nonce) => nonce,
+        }
+    }
 }
 
 /// Why no transaction could be written. Nothing was signed.
@@ -114,9 +140,8 @@ fn draft(it: &Intention, head: Head) -> Result<TempoTransaction, ComposeError> {
         max_priority_fee_per_gas: PRIORITY_FEE,
         max_fee_per_gas: head.base_fee.saturating_mul(2).saturating_add(PRIORITY_FEE),
         calls: it.calls.clone(),
-        // An expiring nonce: the chain remembers the hash until the transaction ends, and no nonce is asked for.
-        nonce_key: TEMPO_EXPIRING_NONCE_KEY,
-        nonce: 0,
+        nonce_key: it.nonce.key(),
+        nonce: it.nonce.number(),
         valid_before: NonZeroU64::new(valid_before),
         ..TempoTransaction::default()
     })
@@ -174,7 +199,7 @@ async fn estimate(rpc: &TempoRpc, it: &Intention, tx: &TempoTransaction, most: u
         "type": "0x76",
         "chainId": U64::from(it.chain_id),
         "calls": calls_json(&it.calls),
-        "nonce": U64::ZERO,
+        "nonce": U64::from(tx.nonce),
         "nonceKey": tx.nonce_key,
         "validBefore": U64::from(tx.valid_before.map_or(0, NonZeroU64::get)),
         "gas": U64::from(most),

@@ -7,13 +7,15 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use farthing_money::{Amount, Money};
-use farthing_protocol::ports::{Declined, FeeBearer, PayContext, PayError, Payer, Quote, Share, Witness};
+use farthing_protocol::ports::{
+    Declined, FeeBearer, PayContext, PayError, Payer, PaymentFate, Quote, SentPayment, Share, Witness,
+};
 use farthing_protocol::{Challenge, MethodId, PaymentProof, UnixMs};
 use serde_json::value::RawValue;
 use tempo_primitives::AASigned;
 
 use super::broadcast::{self, Broadcast, Patience, Raw};
-use super::compose::{self, ComposeError, Intention};
+use super::compose::{self, ComposeError, Intention, Nonce};
 use super::did::{self, Account};
 use super::error::ChargeError;
 use super::key::PrivateKey;
@@ -213,6 +215,7 @@ impl TempoPayer {
             fee_tokens: self.options.fee_tokens.clone(),
             now: limits.now,
             valid_until: Some(limits.expires.as_secs()),
+            nonce: Nonce::Expiring,
         };
         let tx = compose::compose(rpc, &intention)
             .await
@@ -333,6 +336,11 @@ impl Payer for TempoPayer {
         }
         self.transfer(&reading, named, limits).await
     }
+
+    async fn outcome(&self, payment: &SentPayment<'_>, _now: UnixMs) -> Result<PaymentFate, String> {
+        // The chain's clock decides when a transaction has ended, not ours.
+        self.fate_of(payment).await
+    }
 }
 
 impl From<ChargeError> for PayError {
@@ -341,5 +349,6 @@ impl From<ChargeError> for PayError {
     }
 }
 
+mod outcome;
 #[cfg(test)]
 mod tests;

@@ -262,7 +262,16 @@ impl TempoRpc {
     pub async fn simulate(&self, sender: Address, tx: &TempoTransaction) -> Result<(), RpcError> {
         // At least as much as any payment takes, because what an account's first nonce costs is counted here too.
         let gas = U64::from(tx.gas_limit.max(Self::SIMULATION_GAS));
-        let request = json!({"from": sender, "calls": calls_json(&tx.calls), "gas": gas});
+        let mut request = json!({"from": sender, "gas": gas});
+        if let (Some((last, first)), Some(fields)) = (tx.calls.split_last(), request.as_object_mut()) {
+            // The last call goes to the top: a node that sees nothing there simulates a creation instead of the calls.
+            fields.insert("to".into(), json!(last.to.to()));
+            fields.insert("value".into(), json!(last.value));
+            fields.insert("data".into(), json!(last.input));
+            if !first.is_empty() {
+                fields.insert("calls".into(), calls_json(first));
+            }
+        }
         self.request::<Value>("eth_call", json!([request, "latest"])).await.map(|_| ())
     }
 

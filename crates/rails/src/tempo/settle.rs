@@ -3,23 +3,21 @@
 
 use alloy_primitives::{Address, B256};
 use farthing_protocol::UnixMs;
-use farthing_protocol::ports::{ReservationFate, Resolution, SettleError, Settled};
+use farthing_protocol::ports::{Funds, ReservationFate, Resolution, SettleError, Settled};
 use farthing_protocol::{Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::broadcast::{self, Broadcast, Patience, Raw};
 use super::error::ChargeError;
-use super::history;
+use super::fate::{self, Fate};
 use super::memo::Named;
 use super::receipt::TxReceipt;
 use super::request::ChargeRequest;
 use super::rpc::{RpcError, TempoRpc};
 
-/// Seconds past a transaction's `validBefore` after which no chain takes it any more: clocks and reorganisations.
-pub(super) const GRACE_S: u64 = 10;
-/// Seconds past the end of validity after which a missing receipt may be one that the node has pruned.
-const LONG_S: u64 = 24 * 60 * 60;
+/// Seconds that settling takes at most in the ordinary course: nodes want three of validity left, and a block takes one.
+const SETTLE_S: u64 = 5;
 
 /// What is needed to settle. Contains the signed transaction: never logged.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +48,27 @@ pub(super) struct Pull {
     pub(super) request: Value,
     pub(super) realm: String,
     pub(super) challenge_id: String,
+}
+
+impl How {
+    /// A split moves with the rest or not at all, and whoever pays the fee changes nothing about it.
+    pub(super) const fn funds(&self) -> Funds {
+        match self {
+            Self::Pull(_) | Self::Proof { .. } => Funds::Authorised,
+            Self::Push { .. } => Funds::Moved,
+        }
+    }
+
+    /// A transaction is worth something until its validity ends, sponsored or not; a block of a later second does not take it.
+    pub(super) const fn settle_by(&self) -> Option<UnixMs> {
+        match self {
+            Self::Pull(pull) => {
+                let begin_s = pull.valid_before.saturating_sub(SETTLE_S);
+                Some(UnixMs::from_ms(begin_s.saturating_mul(1000)))
+            }
+            Self::Push { .. } | Self::Proof { .. } => None,
+        }
+    }
 }
 
 impl Plan {
@@ -87,9 +106,6 @@ impl Plan {
     }
 
     /// Learns what became of it, and sends the same transaction again while it is valid, without waiting for it.
-    ///
-    /// It has failed only when three things hold: the chain's clock is past its validity, a receipt looked for *after* that
-    /// clock was read is missing, and the node still has the receipts of that time.
     pub(super) async fn resolve(&self, rpc: &TempoRpc, now: UnixMs) -> Result<Resolution, String> {
         let pull = match &self.how {
             How::Push { hash } => return Ok(Resolution::Settled(self.settled(hash.to_string(), now))),
@@ -98,32 +114,26 @@ impl Plan {
             }
             How::Pull(pull) => pull,
         };
-        if let Some(receipt) = rpc.receipt(pull.hash).await.map_err(said)? {
-            return self.resolved(pull, &receipt, now);
+        match fate::of(rpc, pull.hash, pull.valid_before).await.map_err(said)? {
+            Fate::Included(receipt) => self.resolved(pull, &receipt, now),
+            Fate::Open => {
+                broadcast::send_again(rpc, Raw { bytes: &pull.bytes()?, hash: pull.hash }).await;
+                Ok(Resolution::Pending)
+            }
+            Fate::Closing => Ok(Resolution::Pending),
+            Fate::Forgotten => {
+                tracing::error!(
+                    hash = %pull.hash, payer = %pull.payer, valid_before = pull.valid_before,
+                    "whether this payment was made cannot be known: the node shows no receipts of that time. \
+                     Ask a node that keeps them (an archive node) for the transaction"
+                );
+                Ok(Resolution::Pending)
+            }
+            Fate::Gone => {
+                let why = "the transaction ended without being executed".to_owned();
+                Ok(Resolution::Failed { why, reservation: ReservationFate::Released })
+            }
         }
-        let chain_now = rpc.head().await.map_err(said)?.timestamp;
-        if chain_now < pull.valid_before {
-            broadcast::send_again(rpc, Raw { bytes: &pull.bytes()?, hash: pull.hash }).await;
-            return Ok(Resolution::Pending);
-        }
-        if chain_now < pull.valid_before.saturating_add(GRACE_S) {
-            return Ok(Resolution::Pending);
-        }
-        // A block between the first look and the clock would otherwise be missed.
-        if let Some(receipt) = rpc.receipt(pull.hash).await.map_err(said)? {
-            return self.resolved(pull, &receipt, now);
-        }
-        let long_ago = chain_now > pull.valid_before.saturating_add(LONG_S);
-        if long_ago && !history::remembers(rpc, pull.valid_before).await.map_err(said)? {
-            tracing::error!(
-                hash = %pull.hash, payer = %pull.payer, valid_before = pull.valid_before,
-                "whether this payment was made cannot be known: the node shows no receipts of that time. \
-                 Ask a node that keeps them (an archive node) for the transaction"
-            );
-            return Ok(Resolution::Pending);
-        }
-        let why = "the transaction ended without being executed".to_owned();
-        Ok(Resolution::Failed { why, reservation: ReservationFate::Released })
     }
 
     fn resolved(&self, pull: &Pull, receipt: &TxReceipt, now: UnixMs) -> Result<Resolution, String> {

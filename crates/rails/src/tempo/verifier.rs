@@ -208,11 +208,14 @@ impl TempoCharge {
     }
 
     fn verified(&self, charge: &ChargeRequest, payer: Address, keys: Vec<ClaimKey>, how: How) -> Verified {
+        let (funds, settle_by) = (how.funds(), how.settle_by());
         let plan = Plan { how, external_id: charge.external_id.clone() };
         Verified {
             keys,
             payer: Some(did::format(Account { chain_id: self.terms.chain_id, address: payer })),
             paid: Money::new(charge.amount, self.asset.clone()),
+            funds,
+            settle_by,
             reservation: None,
             plan: SettlementPlan { rail: self.rail.clone(), data: plan.to_value() },
         }

@@ -10,7 +10,7 @@ use tempo_primitives::transaction::Call;
 
 use super::abi::Tip20;
 use super::broadcast::{self, Broadcast, Patience, Raw};
-use super::compose::{self, ComposeError, Intention};
+use super::compose::{self, ComposeError, Intention, Nonce};
 use super::key::PrivateKey;
 use super::receipt::TxReceipt;
 use super::request::Fee;
@@ -153,6 +153,7 @@ impl Wallet {
             fee_tokens: Vec::new(),
             now,
             valid_until: None,
+            nonce: Nonce::Expiring,
         };
         let tx = compose::compose(&self.rpc, &intention).await.map_err(composed)?;
         let signed = transaction::sign(key, tx);

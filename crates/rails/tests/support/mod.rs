@@ -239,3 +239,10 @@ pub async fn drain(node: &Node, from: &PrivateKey, to: Address) {
     }
     panic!("nothing could be sent");
 }
+
+/// Lets time pass on the chain, and a block with it.
+pub async fn pass(node: &Node, seconds: u64) {
+    let rpc = rpc(node);
+    let _: serde_json::Value = rpc.request("evm_increaseTime", serde_json::json!([seconds])).await.unwrap();
+    let _: serde_json::Value = rpc.request("evm_mine", serde_json::json!([])).await.unwrap();
+}

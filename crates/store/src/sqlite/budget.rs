@@ -10,9 +10,10 @@ use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{ClaimId, Reservation};
 use rusqlite::{Connection, params};
 
-use super::row::{SqlError, ms};
+use super::row::SqlError;
 use super::sql;
 use crate::Limits;
+use crate::row::{Corrupt, ms};
 
 /// The budgets that were asked for since the last [`Budgets::clear`].
 #[derive(Debug, Default)]
@@ -155,8 +156,7 @@ impl Window {
 }
 
 fn read_amount(text: &str, id: &str) -> Result<Amount, SqlError> {
-    Amount::from_base_str(text)
-        .map_err(|error| SqlError::Corrupt { id: id.to_owned(), why: error.to_string() })
+    Amount::from_base_str(text).map_err(|error| Corrupt { id: id.to_owned(), why: error.to_string() }.into())
 }
 
 /// The last instant that lies outside the window that ends now; -1 when there is none.

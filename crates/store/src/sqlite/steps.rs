@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{
-    AdvanceError, Claim, ClaimId, ClaimOutcome, ClaimState, ClaimStep, NewClaim, ReservationFate, Settled,
+    AdvanceError, Claim, ClaimId, ClaimOutcome, ClaimState, ClaimStep, First, Listed, NewClaim, Page,
+    ReservationFate, StoredAnswer,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::budget::Budgets;
-use super::row::{SqlError, Stored, keys_json, ms, read, reservation_json};
+use super::row::{SqlError, Stored, read};
 use super::sql;
-use crate::limits::{Limits, json, settled_json};
-use crate::transition::{Transition, transition};
+use crate::limits::Limits;
+use crate::row::{NewColumns, StateColumns, headers_json, ms, read_answer};
+use crate::transition::{ABANDONED, Transition, answer_of, begins_delivery, fingerprint, transition};
 
-/// Claims the id, all keys and the reservation, or none.
+/// Claims the id, all keys, the idempotency key and the reservation, or none.
 pub(super) fn claim(
     db: &Connection,
     budgets: &mut Budgets,
@@ -22,40 +24,94 @@ pub(super) fn claim(
     now: UnixMs,
 ) -> Result<ClaimOutcome, SqlError> {
     let old = find(db, &new.id)?;
+    let mut abandoned = false;
     if let Some(old) = old.as_ref().filter(|old| !matches!(old.claim.state, ClaimState::Failed { .. })) {
-        let (held, asked): (BTreeSet<_>, BTreeSet<_>) =
-            (old.claim.new.keys.iter().collect(), new.keys.iter().collect());
-        return Ok(if held == asked {
-            ClaimOutcome::Existing(Box::new(old.claim.clone()))
-        } else {
-            ClaimOutcome::Taken { what: new.id.0.clone() }
-        });
+        if keys(&old.claim.new) != keys(new) {
+            return Ok(ClaimOutcome::Taken { what: new.id.0.clone() });
+        }
+        abandoned = matches!(old.claim.state, ClaimState::Reserved { lease } if lease.until <= now);
+        if !abandoned {
+            return Ok(ClaimOutcome::Existing(Box::new(old.claim.clone())));
+        }
     }
+    let seq = old.as_ref().map(|old| old.seq);
     for key in &new.keys {
-        if db.prepare_cached(sql::KEY_HOLDER)?.exists([&key.0])? {
+        let holder = db.prepare_cached(sql::KEY_HOLDER)?.query_row([&key.0], |row| row.get(0)).optional()?;
+        if holder.is_some() && holder != seq {
             return Ok(ClaimOutcome::Taken { what: key.0.clone() });
         }
     }
-    if let Some(reservation) = &new.reservation
-        && !budgets.reserve(db, &new.id, reservation, now)?
-    {
-        return Ok(ClaimOutcome::OverBudget { budget: reservation.budget.clone() });
+    if let Some(idempotency) = &new.idempotency {
+        let holder = one(db, sql::SAME_REQUEST, &idempotency.key)?;
+        if let Some(holder) = holder.filter(|holder| Some(holder.seq) != seq) {
+            return Ok(ClaimOutcome::SameRequest(Box::new(holder.claim)));
+        }
     }
-    write(db, new, old.map(|old| old.seq), now)?;
+    if !reserve(db, budgets, new, old.as_ref().filter(|_| abandoned), now)? {
+        let budget = new.reservation.as_ref().map(|wanted| wanted.budget.clone()).unwrap_or_default();
+        return Ok(ClaimOutcome::OverBudget { budget });
+    }
+    if let Some(seq) = seq.filter(|_| abandoned) {
+        db.prepare_cached(sql::FREE_KEYS)?.execute([seq])?;
+    }
+    write(db, new, seq, now)?;
     Ok(ClaimOutcome::New)
 }
 
+/// Reserves what the claim needs, in place of what an abandoned attempt of the same credential had reserved.
+fn reserve(
+    db: &Connection,
+    budgets: &mut Budgets,
+    new: &NewClaim,
+    abandoned: Option<&Stored>,
+    now: UnixMs,
+) -> Result<bool, SqlError> {
+    let Some(_) = abandoned.filter(|old| old.claim.new.reservation.is_some()) else {
+        return new.reservation.as_ref().map_or(Ok(true), |wanted| budgets.reserve(db, &new.id, wanted, now));
+    };
+    // Rare, and the only thing that may have to be undone while the rest of the batch stays.
+    db.execute_batch("SAVEPOINT reserve")?;
+    budgets.free(db, &new.id)?;
+    let fits = match &new.reservation {
+        Some(wanted) => budgets.reserve(db, &new.id, wanted, now)?,
+        None => true,
+    };
+    if !fits {
+        db.execute_batch("ROLLBACK TO reserve")?;
+        budgets.clear();
+    }
+    db.execute_batch("RELEASE reserve")?;
+    Ok(fits)
+}
+
 fn write(db: &Connection, new: &NewClaim, renew: Option<i64>, now: UnixMs) -> Result<(), SqlError> {
-    let reservation = new.reservation.as_ref().map(reservation_json).transpose()?;
-    let (keys, plan) = (keys_json(&new.keys)?, json(&new.plan)?);
-    let (expires, now) = (ms(new.expires), ms(now));
-    let row = params![new.id.0, keys, new.scope, new.payer, plan, reservation, expires, now];
+    let state = match new.first {
+        First::Settle => ClaimState::Settling,
+        First::Serve(lease) => ClaimState::Reserved { lease },
+    };
+    let (state, columns) = (StateColumns::of(&state)?, NewColumns::of(new)?);
     let statement = if renew.is_some() { sql::RENEW } else { sql::INSERT };
-    db.prepare_cached(statement)?.execute(row)?;
+    db.prepare_cached(statement)?.execute(params![
+        columns.id,
+        columns.keys,
+        columns.scope,
+        columns.payer,
+        columns.paid,
+        columns.plan,
+        columns.reservation,
+        columns.expires_ms,
+        columns.idempotency_key,
+        columns.idempotency_request,
+        columns.first,
+        state.state,
+        state.lease_holder,
+        state.lease_until_ms,
+        ms(now),
+    ])?;
     let seq = renew.unwrap_or_else(|| db.last_insert_rowid());
     let mut insert_key = db.prepare_cached(sql::INSERT_KEY)?;
-    for key in new.keys.iter().collect::<BTreeSet<_>>() {
-        insert_key.execute(params![key.0, seq])?;
+    for key in keys(new) {
+        insert_key.execute(params![key, seq])?;
     }
     Ok(())
 }
@@ -65,39 +121,88 @@ pub(super) fn advance(
     db: &Connection,
     budgets: &mut Budgets,
     id: &ClaimId,
-    step: ClaimStep,
+    step: &ClaimStep,
     now: UnixMs,
 ) -> Result<Result<(), AdvanceError>, SqlError> {
-    let Some(Stored { claim, seq }) = find(db, id)? else {
+    let Some(stored) = find(db, id)? else {
         return Ok(Err(AdvanceError::Unknown { id: id.clone() }));
     };
-    let fate = match &step {
+    let print = fingerprint(step)?;
+    if stored.last_step.as_deref() == Some(&print) {
+        return Ok(Ok(()));
+    }
+    let state = &stored.claim.state;
+    let next = match transition(state, step, now) {
+        Transition::To(next) if next != *state => next,
+        Transition::To(_) | Transition::Already => return Ok(Ok(())),
+        Transition::Wrong => return Ok(Err(AdvanceError::WrongState { state: state.name() })),
+    };
+    let fate = match step {
         ClaimStep::Failed { reservation, .. } => *reservation,
         _ => ReservationFate::Released,
     };
-    let next = match transition(&claim.state, step, now) {
-        Transition::To(next) => next,
-        Transition::Already => return Ok(Ok(())),
-        Transition::Wrong => return Ok(Err(AdvanceError::WrongState { state: claim.state.name() })),
+    if let Some(answer) = answer_of(step) {
+        let headers = headers_json(answer)?;
+        db.prepare_cached(sql::KEEP_ANSWER)?.execute(params![
+            stored.seq,
+            answer.status,
+            headers,
+            answer.body
+        ])?;
+    }
+    let after = After {
+        state: next,
+        deliveries: stored.claim.deliveries.saturating_add(u32::from(begins_delivery(step))),
+        answered: stored.claim.answered || answer_of(step).is_some(),
+        last_step: Some(print),
     };
-    let (settled, lease_until, why): (Option<&Settled>, Option<i64>, Option<&str>) = match &next {
-        ClaimState::Settling => (None, None, None),
-        ClaimState::Credit(settled) | ClaimState::Delivered(settled) => (Some(settled), None, None),
-        ClaimState::Delivering { settled, lease_until } => (Some(settled), Some(ms(*lease_until)), None),
-        ClaimState::Failed { why } => (None, None, Some(why)),
-    };
-    let settled = settled.map(settled_json).transpose()?;
-    db.prepare_cached(sql::STEP)?.execute(params![seq, next.name(), settled, lease_until, why, ms(now)])?;
-    if matches!(next, ClaimState::Failed { .. }) {
-        db.prepare_cached(sql::FREE_KEYS)?.execute([seq])?;
-        if claim.new.reservation.is_some() {
+    go(db, budgets, &stored, after, (fate, now))?;
+    Ok(Ok(()))
+}
+
+/// What a claim becomes.
+struct After {
+    state: ClaimState,
+    deliveries: u32,
+    answered: bool,
+    last_step: Option<[u8; 32]>,
+}
+
+/// Writes what a claim becomes; one that fails frees what it held.
+fn go(
+    db: &Connection,
+    budgets: &mut Budgets,
+    stored: &Stored,
+    after: After,
+    (fate, now): (ReservationFate, UnixMs),
+) -> Result<(), SqlError> {
+    let fails = matches!(after.state, ClaimState::Failed { .. });
+    let columns = StateColumns::of(&after.state)?;
+    db.prepare_cached(sql::STEP)?.execute(params![
+        stored.seq,
+        columns.state,
+        columns.settled,
+        columns.lease_holder,
+        columns.lease_until_ms,
+        columns.why,
+        columns.refund_plan,
+        columns.refund,
+        ms(now),
+        after.deliveries,
+        after.answered && !fails,
+        after.last_step,
+    ])?;
+    if fails {
+        db.prepare_cached(sql::FREE_KEYS)?.execute([stored.seq])?;
+        db.prepare_cached(sql::FORGET_ANSWER)?.execute([stored.seq])?;
+        if stored.claim.new.reservation.is_some() {
             match fate {
-                ReservationFate::Released => budgets.free(db, id)?,
-                ReservationFate::Spent => budgets.spend(db, id)?,
+                ReservationFate::Released => budgets.free(db, &stored.claim.new.id)?,
+                ReservationFate::Spent => budgets.spend(db, &stored.claim.new.id)?,
             }
         }
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// The claim with this id.
@@ -105,17 +210,47 @@ pub(super) fn get(db: &Connection, id: &ClaimId) -> Result<Option<Claim>, SqlErr
     Ok(find(db, id)?.map(|stored| stored.claim))
 }
 
-/// Claims in `Settling` that have not changed since `before`, oldest first.
-pub(super) fn unresolved(db: &Connection, before: UnixMs, limit: usize) -> Result<Vec<Claim>, SqlError> {
-    let mut statement = db.prepare_cached(sql::UNRESOLVED)?;
-    let before = ms(UnixMs::from_ms(before.as_ms().min(Limits::LAST_MS)));
-    let rows = statement.query_and_then(params![before, page(limit)], read)?;
+/// The answer that is kept for this claim.
+pub(super) fn answer(db: &Connection, id: &ClaimId) -> Result<Option<StoredAnswer>, SqlError> {
+    let mut statement = db.prepare_cached(sql::ANSWER)?;
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?));
+    let found: Option<(i64, String, Vec<u8>)> = statement.query_row([&id.0], row).optional()?;
+    Ok(found.map(|(status, headers, body)| read_answer(id, status, &headers, body)).transpose()?)
+}
+
+/// One page of a list.
+pub(super) fn list(db: &Connection, listed: Listed, wanted: &Page) -> Result<Vec<Claim>, SqlError> {
+    let mut statement = db.prepare_cached(match listed {
+        Listed::Settling => sql::LIST_SETTLING,
+        Listed::Abandoned => sql::LIST_ABANDONED,
+        Listed::RefundDue => sql::LIST_REFUND_DUE,
+        Listed::Refunding => sql::LIST_REFUNDING,
+        Listed::Credit => sql::LIST_CREDIT,
+    })?;
+    let (after_ms, after_id) = match &wanted.after {
+        Some((at, id)) => (ms(*at), id.0.as_str()),
+        None => (-1, ""),
+    };
+    let rows =
+        statement.query_and_then(params![ms(wanted.before), after_ms, after_id, page(wanted.limit)], read)?;
     rows.map(|stored| stored.map(|stored| stored.claim)).collect()
 }
 
-/// Gives every lease back.
-pub(super) fn release(db: &Connection, now: UnixMs) -> Result<usize, SqlError> {
-    Ok(db.prepare_cached(sql::RELEASE)?.execute([ms(now)])?)
+/// Gives every lease back: this process owns the store, and has only begun.
+pub(super) fn release(db: &Connection, budgets: &mut Budgets, now: UnixMs) -> Result<usize, SqlError> {
+    let delivering = db.prepare_cached(sql::RELEASE_DELIVERIES)?.execute([ms(now)])?;
+    let reserved: Vec<Stored> =
+        db.prepare_cached(sql::RESERVATIONS)?.query_and_then([], read)?.collect::<Result<_, _>>()?;
+    for stored in &reserved {
+        let after = After {
+            state: ClaimState::Failed { why: ABANDONED.to_owned() },
+            deliveries: stored.claim.deliveries,
+            answered: false,
+            last_step: None,
+        };
+        go(db, budgets, stored, after, (ReservationFate::Released, now))?;
+    }
+    Ok(delivering + reserved.len())
 }
 
 /// Forgets final claims whose challenge expired before `expired_before`, and reservations whose window ended before it.
@@ -132,6 +267,7 @@ pub(super) fn prune(
         .collect::<Result<_, rusqlite::Error>>()?;
     for seq in &doomed {
         db.prepare_cached(sql::FREE_KEYS)?.execute([seq])?;
+        db.prepare_cached(sql::FORGET_ANSWER)?.execute([seq])?;
         db.prepare_cached(sql::FORGET)?.execute([seq])?;
     }
     let reserved = db.prepare_cached(sql::FORGET_RESERVED)?.execute([before])?;
@@ -143,8 +279,15 @@ pub(super) fn prune(
 }
 
 fn find(db: &Connection, id: &ClaimId) -> Result<Option<Stored>, SqlError> {
-    let mut statement = db.prepare_cached(sql::GET)?;
-    statement.query_row([&id.0], |row| Ok(read(row))).optional()?.transpose()
+    one(db, sql::GET, &id.0)
+}
+
+fn one(db: &Connection, statement: &str, name: &str) -> Result<Option<Stored>, SqlError> {
+    db.prepare_cached(statement)?.query_row([name], |row| Ok(read(row))).optional()?.transpose()
+}
+
+fn keys(new: &NewClaim) -> BTreeSet<&str> {
+    new.keys.iter().map(|key| key.0.as_str()).collect()
 }
 
 fn page(limit: usize) -> i64 {

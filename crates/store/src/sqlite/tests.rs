@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use farthing_protocol::UnixMs;
-use farthing_protocol::ports::{ClaimId, ClaimOutcome, ClaimStep, ClaimStore};
+use farthing_protocol::ports::{ClaimId, ClaimOutcome, ClaimStore, StoreEpoch};
 use rusqlite::Connection;
 
-use crate::testkit::{failed, failed_and_spent, new_claim, reservation};
+use crate::testkit::{delivered, new_claim};
 
 use super::{SqliteClaims, open, sql};
 
@@ -23,7 +23,8 @@ fn no_statement_scans_a_table() {
         while let Some(row) = rows.next().unwrap() {
             let detail: String = row.get(3).unwrap();
             // Walking a partial index that holds nothing but the rows that are asked for is no scan of the table.
-            let walks_own_index = detail.contains("SCAN claim USING") && statement == &sql::RELEASE;
+            let walks_own_index = detail.contains("SCAN claim USING")
+                && [sql::RELEASE_DELIVERIES, sql::RESERVATIONS].contains(statement);
             assert!(!detail.contains("SCAN") || walks_own_index, "{statement}\n  {detail}");
             assert!(!detail.contains("TEMP B-TREE"), "{statement}\n  {detail}");
         }
@@ -78,31 +79,6 @@ fn strange_files_are_refused_and_left_alone() {
     }
 }
 
-/// A file of the version before is brought up to date, with what it holds.
-#[tokio::test]
-async fn an_older_file_is_migrated() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("claims.db");
-    let (now, id) = (UnixMs::from_ms(1), ClaimId("a".into()));
-    let mut new = new_claim("a", &["k"]);
-    new.reservation = Some(reservation("fees", 60, 100, 1_000));
-    SqliteClaims::open(&path).unwrap().claim(new, now).await.unwrap();
-    let older = "DROP TABLE spent_reservation; DELETE FROM schema_version WHERE version = 2";
-    Connection::open(&path).unwrap().execute_batch(older).unwrap();
-    for fits in [40, 41] {
-        // Opened again, so that what was spent is read from the file.
-        let store = SqliteClaims::open(&path).unwrap();
-        store.advance(&id, failed_and_spent("reverted"), now).await.unwrap();
-        let mut next = new_claim("b", &["k"]);
-        next.reservation = Some(reservation("fees", fits, 100, 1_000));
-        let outcome = store.claim(next, now).await.unwrap();
-        assert_eq!(matches!(outcome, ClaimOutcome::New), fits == 40, "{outcome:?}");
-        if fits == 40 {
-            store.advance(&ClaimId("b".into()), failed("no"), now).await.unwrap();
-        }
-    }
-}
-
 /// One row that cannot be read fails those that ask for it, and nobody who waits beside them.
 #[tokio::test]
 async fn a_broken_row_fails_alone() {
@@ -119,7 +95,7 @@ async fn a_broken_row_fails_alone() {
         tokio::spawn(async move { store.claim(new_claim(&format!("c{n}"), &[&format!("k{n}")]), now).await })
     });
     let others: Vec<_> = others.collect();
-    let failure = store.advance(&bad, ClaimStep::Delivered, now).await.unwrap_err().to_string();
+    let failure = store.advance(&bad, delivered(), now).await.unwrap_err().to_string();
     assert!(failure.contains("bad") && failure.contains("plan"), "{failure}");
     assert!(!failure.contains("secret"), "a plan is never repeated: {failure}");
     for other in others {
@@ -130,11 +106,122 @@ async fn a_broken_row_fails_alone() {
 #[test]
 fn commits_reach_the_disk() {
     let dir = tempfile::tempdir().unwrap();
-    let db = open::writer(&dir.path().join("claims.db")).unwrap();
+    let (db, _) = open::writer(&dir.path().join("claims.db")).unwrap();
     let pragma = |name: &str| {
         db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0)).unwrap()
     };
     assert_eq!(pragma("journal_mode"), rusqlite::types::Value::Text("wal".into()));
     assert_eq!(pragma("synchronous"), rusqlite::types::Value::Integer(2));
     assert_eq!(pragma("foreign_keys"), rusqlite::types::Value::Integer(1));
+}
+
+/// How the files of a store are kept and put back.
+struct Kept {
+    dir: tempfile::TempDir,
+}
+
+impl Kept {
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("claims.db")
+    }
+
+    fn beside(&self) -> std::path::PathBuf {
+        super::history::beside(&self.path())
+    }
+
+    /// Opens the store, commits so many batches, and says which history it was.
+    async fn work(&self, from: u64, batches: u64) -> StoreEpoch {
+        let store = SqliteClaims::open(self.path()).unwrap();
+        for n in from..from + batches {
+            let id = format!("c{n}");
+            store.claim(new_claim(&id, &[&id]), UnixMs::from_ms(1)).await.unwrap();
+        }
+        store.epoch().await.unwrap()
+    }
+
+    /// The files of a store that is closed: nothing is left in its log.
+    fn copy(&self, name: &str) {
+        std::fs::copy(self.path(), self.dir.path().join(name)).unwrap();
+    }
+
+    fn restore(&self, name: &str) {
+        std::fs::copy(self.dir.path().join(name), self.path()).unwrap();
+    }
+}
+
+/// Restoring a backup revives no credential, and nothing else makes one worthless.
+#[tokio::test]
+async fn a_store_that_lost_history_begins_another() {
+    let kept = Kept { dir: tempfile::tempdir().unwrap() };
+    let first = kept.work(0, 3).await;
+    assert_ne!(first, StoreEpoch(0));
+    kept.copy("backup");
+    // Opened again, as often as one likes, it is the same store: idle, at work, and after a crash of the machine that left the
+    // file beside it behind.
+    let behind = std::fs::read(kept.beside()).unwrap();
+    assert_eq!(kept.work(0, 0).await, first);
+    assert_eq!(kept.work(3, 2).await, first);
+    std::fs::write(kept.beside(), &behind).unwrap();
+    assert_eq!(kept.work(5, 1).await, first);
+    kept.copy("later");
+    // The backup has counted less than the file beside it says.
+    kept.restore("backup");
+    let second = kept.work(5, 0).await;
+    assert_ne!(second, first);
+    assert_eq!(kept.work(3, 1).await, second, "once made, it stays");
+    // A backup of the first history that has counted more than the second one has.
+    kept.restore("later");
+    let third = kept.work(6, 0).await;
+    assert!(third != first && third != second);
+    // Somewhere else, without the file beside it; and with one that cannot be read.
+    std::fs::remove_file(kept.beside()).unwrap();
+    let fourth = kept.work(6, 1).await;
+    std::fs::write(kept.beside(), "???").unwrap();
+    let fifth = kept.work(7, 1).await;
+    assert!(![first, second, third].contains(&fourth) && ![first, second, third, fourth].contains(&fifth));
+    // Made anew in the old one's place, beside what the old one left.
+    std::fs::remove_file(kept.path()).unwrap();
+    let anew = kept.work(0, 1).await;
+    assert!(![first, second, third, fourth, fifth, StoreEpoch(0)].contains(&anew));
+    // By hand, for what cannot be seen.
+    let fenced = SqliteClaims::fence(kept.path()).unwrap();
+    assert_ne!(fenced, anew);
+    assert_eq!(kept.work(1, 1).await, fenced);
+    assert_eq!(std::fs::read(kept.beside()).unwrap().len(), behind.len());
+}
+
+/// A backup of a running store, as SQLite makes them.
+#[tokio::test]
+async fn a_backup_of_a_running_store_is_seen_when_it_is_restored() {
+    let kept = Kept { dir: tempfile::tempdir().unwrap() };
+    let store = SqliteClaims::open(kept.path()).unwrap();
+    let first = store.epoch().await.unwrap();
+    store.claim(new_claim("a", &["a"]), UnixMs::from_ms(1)).await.unwrap();
+    let backup = kept.dir.path().join("backup");
+    let reader = Connection::open(kept.path()).unwrap();
+    reader.execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    drop(reader);
+    store.claim(new_claim("b", &["b"]), UnixMs::from_ms(1)).await.unwrap();
+    drop(store);
+    kept.restore("backup");
+    let store = SqliteClaims::open(kept.path()).unwrap();
+    assert!(store.get(&ClaimId("b".into())).await.unwrap().is_none());
+    assert_ne!(store.epoch().await.unwrap(), first);
+}
+
+/// Looking at a store that somebody else has open changes nothing in it.
+#[tokio::test]
+async fn a_store_that_is_in_use_can_be_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("claims.db");
+    let store = SqliteClaims::open(&path).unwrap();
+    store.claim(new_claim("a", &["k"]), UnixMs::from_ms(1)).await.unwrap();
+    let looker = SqliteClaims::open_to_look(&path).unwrap();
+    assert!(looker.get(&ClaimId("a".into())).await.unwrap().is_some());
+    assert_eq!(looker.epoch().await, store.epoch().await);
+    assert!(looker.claim(new_claim("b", &["b"]), UnixMs::from_ms(1)).await.is_err());
+    assert_eq!(SqliteClaims::fence(&path).unwrap_err().code(), "store_in_use");
+    let missing = SqliteClaims::open_to_look(dir.path().join("none.db")).unwrap_err();
+    assert_eq!(missing.code(), "store_unreadable");
+    assert!(!dir.path().join("none.db").exists());
 }

@@ -4,13 +4,16 @@
 use std::thread::JoinHandle;
 
 use farthing_protocol::UnixMs;
-use farthing_protocol::ports::{AdvanceError, Claim, ClaimId, ClaimOutcome, ClaimStep, NewClaim, StoreError};
+use farthing_protocol::ports::{
+    AdvanceError, Claim, ClaimId, ClaimOutcome, ClaimStep, Listed, NewClaim, Page, StoreError, StoredAnswer,
+};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::budget::Budgets;
+use super::history::Witness;
 use super::row::SqlError;
-use super::steps;
+use super::{sql, steps};
 use crate::owned_file::Lock;
 
 /// The most commands of one transaction.
@@ -22,9 +25,10 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What can be asked of a connection.
 pub(super) enum Command {
     Claim { new: Box<NewClaim>, now: UnixMs, reply: Reply<ClaimOutcome> },
-    Advance { id: ClaimId, step: ClaimStep, now: UnixMs, reply: Reply<Result<(), AdvanceError>> },
+    Advance { id: ClaimId, step: Box<ClaimStep>, now: UnixMs, reply: Reply<Result<(), AdvanceError>> },
     Get { id: ClaimId, reply: Reply<Option<Claim>> },
-    Unresolved { before: UnixMs, limit: usize, reply: Reply<Vec<Claim>> },
+    Answer { id: ClaimId, reply: Reply<Option<StoredAnswer>> },
+    List { listed: Listed, page: Page, reply: Reply<Vec<Claim>> },
     Release { now: UnixMs, reply: Reply<usize> },
     Prune { expired_before: UnixMs, limit: usize, reply: Reply<usize> },
 }
@@ -34,7 +38,8 @@ enum Answer {
     Claim(ClaimOutcome),
     Advance(Result<(), AdvanceError>),
     Get(Option<Box<Claim>>),
-    Unresolved(Vec<Claim>),
+    Answer(Option<StoredAnswer>),
+    List(Vec<Claim>),
     Count(usize),
 }
 
@@ -42,12 +47,19 @@ enum Answer {
 pub(super) struct Worker {
     db: Connection,
     budgets: Budgets,
+    witness: Option<Witness>,
     _lock: Option<Lock>,
 }
 
 impl Worker {
-    pub(super) fn new(db: Connection, lock: Option<Lock>) -> Self {
-        Self { db, budgets: Budgets::default(), _lock: lock }
+    /// The one that writes, with what it owns.
+    pub(super) fn writer(db: Connection, lock: Lock, witness: Witness) -> Self {
+        Self { db, budgets: Budgets::default(), witness: Some(witness), _lock: Some(lock) }
+    }
+
+    /// One that owns no file: a reader, or a store in memory.
+    pub(super) fn new(db: Connection) -> Self {
+        Self { db, budgets: Budgets::default(), witness: None, _lock: None }
     }
 
     /// Runs until every sender is gone.
@@ -89,15 +101,18 @@ impl Worker {
     }
 
     fn transact(&mut self, batch: &[Command]) -> Result<Vec<Answer>, Failure> {
-        let read_only = batch.iter().all(|c| matches!(c, Command::Get { .. } | Command::Unresolved { .. }));
-        if read_only {
+        if batch.iter().all(Command::only_reads) {
             return batch.iter().map(|command| self.run(command).map_err(Failure::Command)).collect();
         }
         self.db.execute_batch("BEGIN IMMEDIATE").map_err(|e| Failure::Transaction(e.into()))?;
         let answers: Result<Vec<Answer>, Failure> =
             batch.iter().map(|command| self.run(command).map_err(Failure::Command)).collect();
         let result = answers.and_then(|answers| {
+            let commits = self.count().map_err(|e| Failure::Transaction(e.into()))?;
             self.db.execute_batch("COMMIT").map_err(|e| Failure::Transaction(e.into()))?;
+            if let Some(witness) = &self.witness {
+                witness.saw(commits);
+            }
             Ok(answers)
         });
         if result.is_err() {
@@ -111,18 +126,22 @@ impl Worker {
         result
     }
 
+    /// Counts this batch.
+    fn count(&self) -> Result<i64, rusqlite::Error> {
+        self.db.prepare_cached(sql::COMMITTED)?.query_row([], |row| row.get(0))
+    }
+
     fn run(&mut self, command: &Command) -> Result<Answer, SqlError> {
         let (db, budgets) = (&self.db, &mut self.budgets);
         Ok(match command {
             Command::Claim { new, now, .. } => Answer::Claim(steps::claim(db, budgets, new, *now)?),
             Command::Advance { id, step, now, .. } => {
-                Answer::Advance(steps::advance(db, budgets, id, step.clone(), *now)?)
+                Answer::Advance(steps::advance(db, budgets, id, step, *now)?)
             }
             Command::Get { id, .. } => Answer::Get(steps::get(db, id)?.map(Box::new)),
-            Command::Unresolved { before, limit, .. } => {
-                Answer::Unresolved(steps::unresolved(db, *before, *limit)?)
-            }
-            Command::Release { now, .. } => Answer::Count(steps::release(db, *now)?),
+            Command::Answer { id, .. } => Answer::Answer(steps::answer(db, id)?),
+            Command::List { listed, page, .. } => Answer::List(steps::list(db, *listed, page)?),
+            Command::Release { now, .. } => Answer::Count(steps::release(db, budgets, *now)?),
             Command::Prune { expired_before, limit, .. } => {
                 Answer::Count(steps::prune(db, budgets, *expired_before, *limit)?)
             }
@@ -139,6 +158,10 @@ enum Failure {
 }
 
 impl Command {
+    const fn only_reads(&self) -> bool {
+        matches!(self, Self::Get { .. } | Self::Answer { .. } | Self::List { .. })
+    }
+
     fn answer(self, answer: Result<Answer, StoreError>) {
         // A receiver that is gone has lost interest; that is its business.
         match (self, answer) {
@@ -147,7 +170,8 @@ impl Command {
             (Self::Get { reply, .. }, Ok(Answer::Get(claim))) => {
                 drop(reply.send(Ok(claim.map(|claim| *claim))))
             }
-            (Self::Unresolved { reply, .. }, Ok(Answer::Unresolved(list))) => drop(reply.send(Ok(list))),
+            (Self::Answer { reply, .. }, Ok(Answer::Answer(kept))) => drop(reply.send(Ok(kept))),
+            (Self::List { reply, .. }, Ok(Answer::List(list))) => drop(reply.send(Ok(list))),
             (Self::Release { reply, .. } | Self::Prune { reply, .. }, Ok(Answer::Count(n))) => {
                 drop(reply.send(Ok(n)));
             }
@@ -163,7 +187,8 @@ impl Command {
             Self::Claim { reply, .. } => drop(reply.send(Err(error))),
             Self::Advance { reply, .. } => drop(reply.send(Err(error))),
             Self::Get { reply, .. } => drop(reply.send(Err(error))),
-            Self::Unresolved { reply, .. } => drop(reply.send(Err(error))),
+            Self::Answer { reply, .. } => drop(reply.send(Err(error))),
+            Self::List { reply, .. } => drop(reply.send(Err(error))),
             Self::Release { reply, .. } | Self::Prune { reply, .. } => drop(reply.send(Err(error))),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, U256};
 use farthing_client::{Agent, MemoryBook, MemoryJournal, Policy};
 use farthing_gate::ResolverOptions;
+use farthing_gate::observe::Unobserved;
 use farthing_gate::server::{ServerOptions, serve};
 use farthing_rails::tempo::tokens::{self, PATH_USD};
 use farthing_rails::tempo::{PayMode, PrivateKey, TempoRpc, network};
@@ -97,7 +98,7 @@ impl World {
         let places = Places { gateway, upstream: upstream.address, chain: &sandbox };
         let config = configure(directory.path(), &places, &accounts)?;
         let store = Arc::new(SqliteClaims::open(&config.store)?);
-        let seller = seller::build(&config, store)?;
+        let seller = seller::build(&config, store, Arc::new(Unobserved))?;
         seller::check_chain(&config.tempo).await?;
         seller.gate.recover().await.map_err(|e| CliError::unexpected("store", e.to_string()))?;
 

@@ -1,8 +1,8 @@
 //! `--payment ID`: presents a payment that was made before and whose call was not served, instead of paying again. It goes to
 //! the resource that it was made for, and nowhere else; nothing is ever paid here.
 
-use farthing_client::journal::{JournalEntry, PaymentRecord, Step, StoredCredential};
-use farthing_client::{FileJournal, PaymentId, PaymentJournal};
+use farthing_client::journal::{JournalEntry, PaymentRecord, PaymentState, Step, StoredCredential};
+use farthing_client::{FileJournal, PaymentJournal, SpendBook};
 use farthing_protocol::Receipt;
 use farthing_protocol::ports::Clock;
 use http::header::{HeaderName, HeaderValue};
@@ -14,31 +14,65 @@ use crate::cli::payments;
 use crate::clock::SystemClock;
 use crate::error::{CliError, Exit};
 use crate::output::{Output, paint, style};
+use crate::wire::policy;
 
 /// Sends the request with the payment `id`.
 pub async fn run(id: &str, request: Request, args: &Args, output: Output) -> Result<Exit, CliError> {
     let journal = payments::journal()?;
     let record = payments::find(&journal, id)?;
-    let credential = presentable(&record, &request)?;
-    let response =
-        output.progress("presenting the payment again", send(request, credential, args, output)).await?;
+    presentable(&record, &request)?;
+    let adopted = journal.adopt(&record.id).map_err(|error| CliError::from(&error))?;
+    let record = adopted.ok_or_else(|| {
+        CliError::usage("payment_in_flight", format!("a process is at work on the payment {id}"))
+            .help(format!("wait for it, and see farthing payments {id}"))
+    })?;
+    let result = present(&journal, &record, request, args, output).await;
+    journal.leave(&record.id);
+    result
+}
+
+async fn present(
+    journal: &FileJournal,
+    record: &PaymentRecord,
+    request: Request,
+    args: &Args,
+    output: Output,
+) -> Result<Exit, CliError> {
+    let credential = presentable(record, &request)?;
+    let sending = send(request, record, credential, args, output);
+    let response = output.progress("presenting the payment again", sending).await?;
     let status = response.status();
     if !status.is_success() {
+        let kept = note_refusal(journal, record, status.as_u16())?;
         output.note(format_args!(
-            "{}: the seller answered {status}; the payment {} is kept as it is",
+            "{}: the seller answered {status}; the payment {} {kept}",
             paint(style::WARN, "not served"),
             record.id
         ));
         answer::write(response, None, args, output).await?;
         return Ok(Exit::NotServed);
     }
-    keep(&journal, &record, &response)?;
+    keep(journal, record, &response)?;
     output.note(format_args!(
         "{} for the payment {}; nothing was paid now",
         paint(style::GOOD, "served"),
         record.id
     ));
     answer::write(response, None, args, output).await
+}
+
+/// A payment that the chain knows to be made, and that its seller refuses for good, is over: nothing more can be learnt.
+fn note_refusal(
+    journal: &FileJournal,
+    record: &PaymentRecord,
+    status: u16,
+) -> Result<&'static str, CliError> {
+    if record.state != PaymentState::Paid || !matches!(status, 402 | 403) {
+        return Ok("is kept as it is");
+    }
+    let why = format!("the seller answered {status} to a payment that was made");
+    write(journal, record, Step::Forfeited { why })?;
+    Ok("was made, and is closed as not served")
 }
 
 fn presentable<'r>(record: &'r PaymentRecord, request: &Request) -> Result<&'r StoredCredential, CliError> {
@@ -73,6 +107,7 @@ fn presentable<'r>(record: &'r PaymentRecord, request: &Request) -> Result<&'r S
 
 async fn send(
     mut request: Request,
+    record: &PaymentRecord,
     credential: &StoredCredential,
     args: &Args,
     output: Output,
@@ -83,6 +118,10 @@ async fn send(
     let mut value = HeaderValue::from_str(credential.reveal()).map_err(|_| damaged())?;
     value.set_sensitive(true);
     request.headers_mut().insert(name, value);
+    let key = record.target.idempotency_key.as_deref().and_then(|key| HeaderValue::from_str(key).ok());
+    if let Some(key) = key {
+        request.headers_mut().entry("idempotency-key").or_insert(key);
+    }
     // A credential follows no redirect, and sees no proxy.
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build();
     let client = client.map_err(|error| CliError::unexpected("http_client", error.to_string()))?;
@@ -100,12 +139,11 @@ async fn send(
 fn keep(journal: &FileJournal, record: &PaymentRecord, response: &Response) -> Result<(), CliError> {
     let receipt = response.headers().get("payment-receipt").and_then(|value| value.to_str().ok());
     let receipt = receipt.and_then(|value| Receipt::parse(value).ok());
-    let step = Step::Served {
-        status: response.status().as_u16(),
-        reference: receipt.as_ref().map(|receipt| receipt.reference.clone()),
-        settled_at: receipt.map(|receipt| receipt.timestamp),
-    };
-    let payment: PaymentId = record.id.clone();
-    let entry = JournalEntry { payment, at_ms: SystemClock.now().as_ms(), step };
+    policy::book()?.confirm(&record.id, SystemClock.now())?;
+    write(journal, record, Step::served(response.status().as_u16(), receipt.as_ref()))
+}
+
+fn write(journal: &FileJournal, record: &PaymentRecord, step: Step) -> Result<(), CliError> {
+    let entry = JournalEntry { payment: record.id.clone(), at_ms: SystemClock.now().as_ms(), step };
     journal.record(&entry).map_err(|error| CliError::from(&error))
 }

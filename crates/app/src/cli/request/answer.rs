@@ -189,7 +189,7 @@ fn headers(headers: &HeaderMap) -> Value {
 }
 
 /// What was paid, for programs.
-fn paid(payment: &Payment) -> Value {
+pub fn paid(payment: &Payment) -> Value {
     let quote = &payment.quote;
     let asset = quote.money.asset();
     json!({
@@ -216,7 +216,7 @@ fn paid(payment: &Payment) -> Value {
 }
 
 /// What was paid, in a line.
-fn note(payment: &Payment) -> String {
+pub fn note(payment: &Payment) -> String {
     let quote = &payment.quote;
     let receipt = payment.receipt.as_ref().map(|receipt| format!(", receipt {}", short(&receipt.reference)));
     if quote.money.amount().is_zero() {

@@ -9,13 +9,14 @@ use url::Url;
 use crate::cli::network::NetworkArgs;
 use crate::cli::password::PasswordArgs;
 
-/// What a call may cost without `--max-spend`.
+/// What a call may cost without `--max-spend` and without a policy file.
 pub const DEFAULT_MAX_SPEND: &str = "0.10";
 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = include_str!("../../help/request.txt"))]
 #[command(
-    after_help = "Pays at most 0.10 a call unless --max-spend says otherwise. More, and examples: --help"
+    after_help = "Pays what the policy file allows; without one, at most 0.10 a call unless --max-spend says otherwise.\n\
+                  More, and examples: --help"
 )]
 pub struct Args {
     /// What to call; https:// when nothing else is written
@@ -71,8 +72,17 @@ pub struct Args {
 #[command(next_help_heading = "Paying")]
 pub struct PayingArgs {
     /// The most that the call may cost, such as 0.50, or "0.50 PathUSD" for one token only
-    #[arg(long, value_name = "AMOUNT", default_value = DEFAULT_MAX_SPEND)]
-    pub max_spend: String,
+    #[arg(long, value_name = "AMOUNT")]
+    pub max_spend: Option<String>,
+    /// The policy file; policy.toml in Farthing's directory otherwise, where there is one
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Wait this many seconds at most, in all, when a seller says to come back later with the same payment
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_or_none)]
+    pub max_wait: Option<Duration>,
+    /// Add no Idempotency-Key to a paid POST or PATCH: if its answer is lost it is not asked for again
+    #[arg(long)]
+    pub no_idempotency_key: bool,
     /// Pay nothing; say what would be paid, to whom, on which chain, and whether it is allowed
     #[arg(long)]
     pub dry_run: bool,
@@ -112,7 +122,7 @@ pub enum Mode {
     Push,
 }
 
-fn url(text: &str) -> Result<Url, String> {
+pub fn url(text: &str) -> Result<Url, String> {
     let local = ["localhost", "127.", "[::1]"].iter().any(|host| text.starts_with(host));
     let full = match (text.contains("://"), local) {
         (true, _) => text.to_owned(),
@@ -154,6 +164,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("write more than 0 seconds".into()),
         time => Ok(time),
     }
+}
+
+fn seconds_or_none(text: &str) -> Result<Duration, String> {
+    if text == "0" { Ok(Duration::ZERO) } else { seconds(text) }
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! `--dry-run`: what a call would cost, who would be paid, and what the policy says to it. Pays nothing.
 
 use anstyle::Style;
-use farthing_client::{OfferPreview, Preview};
+use farthing_client::policy::UNITS_SCALE;
+use farthing_client::{BudgetPreview, OfferPreview, Preview};
+use farthing_money::Amount;
 use farthing_protocol::ports::{FeeBearer, Quote};
 use serde_json::{Value, json};
 
+use crate::cli::policy::explain;
 use crate::config::network;
 use crate::error::{CliError, Exit};
 use crate::output::{Align, Output, Table, one_line, paint, style};
@@ -33,6 +36,20 @@ pub fn write(preview: &Preview, output: Output) -> Result<Exit, CliError> {
     for (index, offer) in preview.offers.iter().enumerate() {
         let mark = if preview.chosen == Some(index) { paint(style::GOOD, "*") } else { " ".to_owned() };
         print_offer(offer, &mark, several, output)?;
+    }
+    if let Some(payment) = &preview.earlier {
+        output.line(format_args!(
+            "{}: the payment {payment} for this same request is open. The call would present it again instead of paying; \
+             see farthing payments {payment}",
+            paint(style::WARN, "paid before")
+        ))?;
+    }
+    if let Some(question) = &preview.question {
+        output.line(format_args!(
+            "{}: on a terminal, whether {} may be paid",
+            paint(style::WARN, "would be asked"),
+            one_line(&question.host)
+        ))?;
     }
     match &preview.refusal {
         Some(refusal) => output.line(format_args!(
@@ -84,11 +101,17 @@ fn print_offer(offer: &OfferPreview, mark: &str, several: Several, output: Outpu
     if let (Err(refusal), Several::Yes) = (&offer.verdict, several) {
         facts.push(("policy", refusal.why.clone()));
     }
+    for budget in &offer.budgets {
+        let units = |amount: Amount| amount.to_decimal(UNITS_SCALE);
+        facts.push(("left", format!("{} of the limit of {}", units(budget.left), budget.rule)));
+    }
     let mut table = Table::default();
     for (name, fact) in facts {
         table.row([(name.to_owned(), style::DIM, Align::Left), (fact, Style::new(), Align::Left)]);
     }
-    table.lines().into_iter().try_for_each(|line| output.line(line))
+    table.lines().into_iter().try_for_each(|line| output.line(line))?;
+    // Why, rule by rule.
+    offer.checks.iter().try_for_each(|check| output.line(format_args!("  {}", explain::check_line(check))))
 }
 
 fn as_json(preview: &Preview) -> Value {
@@ -105,6 +128,17 @@ fn as_json(preview: &Preview) -> Value {
             (None, None) => "nothing_to_pay",
         },
         "refusal": preview.refusal.as_ref().map(|r| json!({ "code": r.code, "message": r.why })),
+        "would_ask_about": preview.question.as_ref().map(|question| &question.host),
+        "earlier_payment": preview.earlier.as_ref().map(farthing_client::PaymentId::as_str),
+    })
+}
+
+fn budget_json(budget: &BudgetPreview) -> Value {
+    let units = |amount: Amount| amount.to_decimal(UNITS_SCALE);
+    json!({
+        "rule": budget.rule, "window": budget.window.name(), "limit": units(budget.limit),
+        "spent": units(budget.spent.confirmed), "held": units(budget.spent.held), "left": units(budget.left),
+        "this_payment": units(budget.units),
     })
 }
 
@@ -133,6 +167,8 @@ fn offer_json(offer: &OfferPreview) -> Value {
         "expires": challenge.expires,
         "quote": quote,
         "allowed": offer.verdict.is_ok(),
+        "checks": offer.checks.iter().map(explain::check_json).collect::<Vec<_>>(),
+        "budgets": offer.budgets.iter().map(budget_json).collect::<Vec<_>>(),
         "refusal": offer.verdict.as_ref().err().map(|r| json!({ "code": r.code, "message": r.why })),
     })
 }

@@ -11,15 +11,16 @@ use url::Url;
 
 use crate::clock::SystemClock;
 use crate::error::{CliError, Exit};
-use crate::output::{Notes, Output};
+use crate::output::{Notes, Output, can_ask};
 use crate::wire::buyer;
 use args::Args;
 use file::OutFile;
 use trace::Trace;
 
 mod again;
-mod answer;
+pub mod answer;
 pub mod args;
+pub mod ask;
 mod content;
 mod dry_run;
 mod file;
@@ -43,7 +44,7 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
 }
 
 async fn pay(request: Request, args: &Args, output: Output) -> Result<Exit, CliError> {
-    let agent = buyer::agent(args).await?;
+    let agent = buyer::agent(args, output).await?;
     let attempt = Attempt { began: SystemClock.now(), url: request.url().clone() };
     let call = call(&agent, request, args, output);
     match args.max_time {
@@ -62,7 +63,8 @@ async fn call(agent: &Agent, request: Request, args: &Args, output: Output) -> R
         return dry_run::write(&preview, output);
     }
     // A spinner would write over a question, and over a trace.
-    let response = if args.verbose || args.paying.password.asks() {
+    let may_ask = args.paying.password.asks() || (can_ask() && agent.asks());
+    let response = if args.verbose || may_ask {
         send(agent, request, args, output).await?
     } else {
         output.progress(format!("calling {host}"), send(agent, request, args, output)).await?

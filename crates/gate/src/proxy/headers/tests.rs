@@ -79,8 +79,11 @@ fn what_is_about_the_request_passes() {
         ("range", "bytes=0-1"),
         ("if-none-match", "\"x\""),
         ("idempotency-key", "7"),
-        ("trailer", "x-sum"),
         ("te", "trailers"),
+        ("x-api-version", "2"),
+        ("x-request-id", "7"),
+        ("if-match", "\"x\""),
+        ("via", "1.1 a"),
     ] {
         let map = forwarded(&options(), &[("host", "public.example"), (name, value)]);
         assert_eq!(map[name], value);
@@ -113,6 +116,26 @@ fn the_origin_is_ours_to_say() {
     assert_eq!(appended["x-forwarded-proto"], "gopher");
     assert_eq!(appended["forwarded"], "for=10.0.0.1, for=203.0.113.9;host=\"public.example\";proto=https");
     assert_eq!(appended["host"], "public.example");
+}
+
+#[test]
+fn who_the_client_is_passes_where_a_proxy_in_front_is_trusted() {
+    let lines = [
+        ("host", "h"),
+        ("x-real-ip", "10.0.0.1"),
+        ("x-forwarded-client-cert", "By=x"),
+        ("remote-user", "root"),
+        ("x-original-url", "/paid"),
+        ("x_real_ip", "10.0.0.1"),
+    ];
+    let mut trusting = options();
+    trusting.forwarded = ForwardedTrust::Append;
+    let (untrusted, trusted) = (forwarded(&options(), &lines), forwarded(&trusting, &lines));
+    for name in ["x-real-ip", "x-forwarded-client-cert", "remote-user"] {
+        assert!(!untrusted.contains_key(name) && trusted.contains_key(name), "{name}");
+    }
+    // What moves a request elsewhere is never anybody's to say.
+    assert!(!trusted.contains_key("x-original-url") && !trusted.contains_key("x_real_ip"));
 }
 
 /// C19: an injected key replaces the client's, and shows nowhere.

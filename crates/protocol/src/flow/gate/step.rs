@@ -3,35 +3,12 @@
 use crate::digest::Sha256Digest;
 use crate::ports::{
     AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimStep, NewClaim, SettleError, Settled,
-    SettlementPlan, StoreError, Timing, Verified, VerifyError,
+    SettlementPlan, StoreError, StoredAnswer, Timing, Verified, VerifyError,
 };
-use crate::{EncodedJson, Problem, Receipt, UnixMs};
+use crate::{Problem, UnixMs};
 
-/// One way to pay for the requested route, as the route would offer it now.
-#[derive(Debug, Clone, Copy)]
-pub struct Offer<'a> {
-    /// The method's name.
-    pub method: &'a str,
-    /// The intent.
-    pub intent: &'a str,
-    /// The encoded request.
-    pub request: &'a EncodedJson,
-    /// [`crate::ports::Verifier::late_ms`] of its rail.
-    pub late_ms: u64,
-}
-
-/// What the route asks for.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms<'a> {
-    /// The realm that challenges are issued for: the public host.
-    pub realm: &'a str,
-    /// Names the route; written into the challenge's opaque slot.
-    pub scope: &'a str,
-    /// Every way to pay.
-    pub offers: &'a [Offer<'a>],
-    /// How long a delivery may take before it counts as failed, in milliseconds.
-    pub lease_ms: u64,
-}
+use super::outcome::{Outcome, Replay};
+use super::serve::ServeFlow;
 
 /// What the driver is to do next.
 #[derive(Debug)]
@@ -79,8 +56,17 @@ pub enum Action {
         /// The step.
         step: ClaimStep,
     },
-    /// Serve the request, then call [`Outcome::step`] with how that went and record it.
+    /// Look up the answer that is kept for this claim; answer with [`Event::Answer`].
+    FetchAnswer {
+        /// The claim.
+        id: ClaimId,
+    },
+    /// Serve the request, or the answer that is kept, then call [`Outcome::step`] with how that went and record it.
     Deliver(Box<Outcome>),
+    /// Call the service and tell this flow how that went: nothing is settled yet.
+    Serve(Box<ServeFlow>),
+    /// Answer with this once more. Nothing is recorded.
+    Replay(Box<Replay>),
 }
 
 /// What happened.
@@ -103,6 +89,10 @@ pub enum Event {
     Settlement(Result<Settled, SettleError>),
     /// The store's answer.
     Recorded(Result<(), AdvanceError>),
+    /// The store's answer.
+    Answer(Result<Option<StoredAnswer>, StoreError>),
+    /// What was to be claimed or begun is being served by this very driver: nothing was asked of the store.
+    Busy,
 }
 
 /// The body is larger than the driver reads.
@@ -110,27 +100,4 @@ pub enum Event {
 pub struct BodyTooLarge {
     /// The most that the driver reads, in bytes.
     pub max: usize,
-}
-
-/// A settled payment whose call is to be served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The claim to record the delivery on.
-    pub id: ClaimId,
-    /// For the response, on 2xx only (C14).
-    pub receipt: Receipt,
-    /// Who paid, where the rail knows: never the credential's word alone.
-    pub payer: Option<String>,
-}
-
-impl Outcome {
-    /// The step to record when the upstream has answered (or failed to). A 2xx is a delivery, and so is a redirect: where it
-    /// leads is what was bought. Anything else leaves a credit.
-    #[must_use]
-    pub fn step(&self, status: Option<u16>) -> ClaimStep {
-        match status {
-            Some(200..=399) => ClaimStep::Delivered,
-            _ => ClaimStep::Undelivered,
-        }
-    }
 }

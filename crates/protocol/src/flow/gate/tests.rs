@@ -3,12 +3,16 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Action, BodyTooLarge, Event, GateFlow, Offer, Outcome, Terms};
+use super::{
+    Action, BodyTooLarge, Ending, Event, GateFlow, KeepAnswer, Offer, Outcome, Promise, Requested,
+    SettleOrder, Terms,
+};
 use crate::dialect::mpp::{Issue, OfferTerms, PreparedOffer};
 use crate::digest::Sha256Digest;
 use crate::ports::{
-    AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, Delivery, NewClaim,
-    SettleError, Settled, SettlementPlan, StoreError, Timing, Verified, VerifyError,
+    AdvanceError, Amends, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, Delivery, First,
+    Funds, IdempotencyKey, Lease, LeaseHolder, NewClaim, SettleError, Settled, SettlementPlan, StoreEpoch,
+    StoreError, StoredAnswer, Timing, Verified, VerifyError,
 };
 use crate::{
     Binder, Challenge, CredentialBuf, CredentialHeader, EncodedJson, Intent, MethodId, PaymentProof, Problem,
@@ -20,6 +24,13 @@ const EXPIRES: UnixMs = UnixMs::from_ms(1_300_000);
 const LEASE: u64 = 60_000;
 const LATE: u64 = 10_000;
 const BODY: &[u8] = b"the body";
+const EPOCH: StoreEpoch = StoreEpoch(7);
+const US: LeaseHolder = LeaseHolder(1);
+const OTHER: LeaseHolder = LeaseHolder(2);
+
+const fn promise(settle: SettleOrder) -> Promise {
+    Promise { settle, amends: Amends::Refund, redeliveries: 2, service_ms: 100_000 }
+}
 
 fn binder() -> Binder {
     Binder::new(Secret::new(vec![7; 32]).unwrap(), None)
@@ -37,10 +48,23 @@ struct Issued {
     method: &'static str,
     amount: &'static str,
     body: Option<&'static [u8]>,
+    epoch: StoreEpoch,
+    settle: SettleOrder,
+    key: Option<&'static str>,
 }
 
-const ISSUED: Issued =
-    Issued { realm: "shop.example", scope: "GET /a", method: "tempo", amount: "10", body: None };
+const ISSUED: Issued = Issued {
+    realm: "shop.example",
+    scope: "GET /a",
+    method: "tempo",
+    amount: "10",
+    body: None,
+    epoch: EPOCH,
+    settle: SettleOrder::Before,
+    key: None,
+};
+const KEYED: Issued = Issued { key: Some("order 7"), ..ISSUED };
+const AFTER: Issued = Issued { settle: SettleOrder::After, ..ISSUED };
 
 fn credential(issued: Issued) -> CredentialBuf {
     let offer = PreparedOffer::new(&OfferTerms {
@@ -55,7 +79,8 @@ fn credential(issued: Issued) -> CredentialBuf {
     .unwrap();
     let mut header = String::new();
     let digest = issued.body.map(|body| Sha256Digest::of(body).to_header_value());
-    offer.issue(&binder(), &Issue { expires: EXPIRES, nonce: 1, digest: digest.as_deref() }, &mut header);
+    let nonce = crate::dialect::mpp::nonce(issued.epoch, 1, 1);
+    offer.issue(&binder(), &Issue { expires: EXPIRES, nonce, digest: digest.as_deref() }, &mut header);
     let payload = RawValue::from_string(json!({ "type": "hash" }).to_string()).unwrap();
     let proof = PaymentProof { payload, source: Some("did:claimed".into()) };
     CredentialBuf::decode(&Challenge::parse(&header).unwrap().answer(&proof).unwrap()).unwrap()
@@ -67,10 +92,19 @@ fn flow<T>(issued: Issued, test: impl FnOnce(&mut GateFlow<'_>, ClaimId) -> T) -
     let credential = buffer.view().unwrap();
     let (stripe, tempo) = (request("10"), request("10"));
     let offers = [
-        Offer { method: "stripe", intent: "charge", request: &stripe, late_ms: 0 },
-        Offer { method: "tempo", intent: "charge", request: &tempo, late_ms: LATE },
+        Offer { rail: "stripe:1", method: "stripe", intent: "charge", request: &stripe, late_ms: 0 },
+        Offer { rail: "tempo:1", method: "tempo", intent: "charge", request: &tempo, late_ms: LATE },
     ];
-    let terms = Terms { realm: "shop.example", scope: "GET /a", offers: &offers, lease_ms: LEASE };
+    let terms = Terms {
+        realm: "shop.example",
+        scope: "GET /a",
+        epoch: EPOCH,
+        offers: &offers,
+        holder: US,
+        lease_ms: LEASE,
+        promise: promise(issued.settle),
+        requested: Requested { method: "GET", target: "/a?q=1", key: issued.key },
+    };
     let id = ClaimId(credential.challenge.id.clone().into_owned());
     test(&mut GateFlow::new(terms, &credential), id)
 }
@@ -87,12 +121,18 @@ fn settled() -> Settled {
     Settled { reference: "0xab".into(), at: NOW, external_id: None, extra: Map::new() }
 }
 
-fn verified() -> Verified {
+fn paid() -> farthing_money::Money {
     let asset = farthing_money::Asset::new("USDC", 6, farthing_money::AssetKind::Fiat).unwrap();
+    farthing_money::Money::new(farthing_money::Amount::from_base(10), asset)
+}
+
+fn verified() -> Verified {
     Verified {
         keys: vec![key("k"), key("k2")],
         payer: Some("did:verified".into()),
-        paid: farthing_money::Money::new(farthing_money::Amount::from_base(10), asset),
+        paid: paid(),
+        funds: Funds::Authorised,
+        settle_by: None,
         reservation: None,
         plan: plan(),
     }
@@ -104,11 +144,14 @@ fn claim(id: &ClaimId, state: ClaimState) -> Claim {
         keys: vec![key("k"), key("k2")],
         scope: "GET /a".into(),
         payer: Some("did:verified".into()),
+        paid: Some(paid()),
         plan: plan(),
         reservation: None,
         expires: EXPIRES,
+        idempotency: None,
+        first: First::Settle,
     };
-    Claim { new, state, changed: NOW }
+    Claim { new, state, changed: NOW, deliveries: 1, answered: false }
 }
 
 fn broken() -> StoreError {
@@ -137,20 +180,38 @@ fn word(action: &Action) -> String {
             format!("verify {offer} until {}{late}", expires.as_ms())
         }
         Action::Claim(new) => {
-            format!("claim {}", new.keys.iter().map(|k| k.0.as_str()).collect::<Vec<_>>().join("+"))
+            let keys = new.keys.iter().map(|k| k.0.as_str()).collect::<Vec<_>>().join("+");
+            let keyed = if new.idempotency.is_some() { " keyed" } else { "" };
+            match new.first {
+                First::Settle => format!("claim {keys}{keyed}"),
+                First::Serve(lease) => format!("claim {keys}{keyed} to serve until {}", lease.until.as_ms()),
+            }
         }
         Action::Settle { offer, .. } => format!("settle {offer}"),
-        Action::Record { step, .. } => match step {
-            ClaimStep::Settled { delivery: Delivery::Begin { lease_until }, .. } => {
-                format!("record settled until {}", lease_until.as_ms())
-            }
-            ClaimStep::Settled { delivery: Delivery::Later, .. } => "record settled".into(),
-            ClaimStep::Failed { why, reservation } => format!("record failed {why} {reservation:?}"),
-            ClaimStep::BeginDelivery { lease_until } => format!("record begin until {}", lease_until.as_ms()),
-            ClaimStep::Delivered => "record delivered".into(),
-            ClaimStep::Undelivered => "record undelivered".into(),
-        },
-        Action::Deliver(outcome) => format!("deliver {} {:?}", outcome.receipt.reference, outcome.payer),
+        Action::Record { step, .. } => step_word(step),
+        Action::FetchAnswer { .. } => "fetch".into(),
+        Action::Deliver(outcome) => {
+            let kept = if outcome.answer.is_some() { " kept" } else { "" };
+            format!("deliver {} {:?}{kept}", outcome.receipt.reference, outcome.payer)
+        }
+        Action::Serve(serve) => format!("serve {}", serve.reserved().method),
+        Action::Replay(replay) => format!("replay {} {}", replay.receipt.method, replay.answer.status),
+    }
+}
+
+fn step_word(step: &ClaimStep) -> String {
+    let ours = |lease: &Lease| {
+        assert_eq!(lease.holder, US);
+        lease.until.as_ms()
+    };
+    match step {
+        ClaimStep::Settled { delivery: Delivery::Begin(lease), .. } => {
+            format!("record settled until {}", ours(lease))
+        }
+        ClaimStep::Settled { delivery: Delivery::Later, .. } => "record settled".into(),
+        ClaimStep::Failed { why, reservation, .. } => format!("record failed {why} {reservation:?}"),
+        ClaimStep::BeginDelivery(lease) => format!("record begin until {}", ours(lease)),
+        other => format!("record {other:?}"),
     }
 }
 
@@ -183,6 +244,9 @@ fn the_start_checks_whose_challenge_it_is() {
         (Issued { realm: "other.example", ..ISSUED }, "402 challenge_for_another_route"),
         (Issued { scope: "GET /b", ..ISSUED }, "402 challenge_for_another_route"),
         (Issued { method: "lightning", ..ISSUED }, "402 challenge_for_other_terms"),
+        (KEYED, "read body"),
+        (Issued { epoch: StoreEpoch(6), ..ISSUED }, "403 payment_before_restore None"),
+        (Issued { epoch: StoreEpoch(6), scope: "GET /b", ..ISSUED }, "403 payment_before_restore None"),
     ];
     for (issued, expected) in cases {
         assert_eq!(drive(issued, |_| Vec::new()), [expected]);
@@ -232,8 +296,9 @@ fn bodies_are_those_that_the_challenge_was_issued_for() {
 /// C21, C24, DESIGN section 5, Replay: what becomes of a credential that was claimed before.
 #[test]
 fn claims_are_recalled() {
-    let delivering =
-        |until| ClaimState::Delivering { settled: settled(), lease_until: UnixMs::from_ms(until) };
+    let lease = |until| Lease { holder: OTHER, until: UnixMs::from_ms(until) };
+    let delivering = |until| ClaimState::Delivering { settled: settled(), lease: lease(until) };
+    let reserved = |until| ClaimState::Reserved { lease: lease(until) };
     let failed = || ClaimState::Failed { why: "x".into() };
     let cases: Vec<(Option<ClaimState>, &str)> = vec![
         (None, "verify 1 until 1300000"),
@@ -243,6 +308,11 @@ fn claims_are_recalled() {
         (Some(delivering(NOW.as_ms())), "record begin until 1060000"),
         (Some(ClaimState::Credit(settled())), "record begin until 1060000"),
         (Some(ClaimState::Delivered(settled())), REPLAYED),
+        (Some(reserved(NOW.as_ms() + 1)), IN_PROGRESS),
+        (Some(reserved(NOW.as_ms())), "verify 1 until 1300000"),
+        (Some(ClaimState::RefundDue(settled())), "record begin until 1060000"),
+        (Some(ClaimState::Refunding { settled: settled(), plan: plan() }), IN_PROGRESS),
+        (Some(ClaimState::Refunded { settled: settled(), refund: settled() }), "402 payment_refunded"),
     ];
     for (state, expected) in cases {
         let shown = format!("{state:?}");
@@ -401,30 +471,276 @@ fn settling_is_answered_and_recorded() {
     }
 }
 
-/// A 2xx is a delivery, and so is a redirect: what it leads to has been given away.
+fn outcome(deliveries: u32, keep: KeepAnswer) -> Outcome {
+    let receipt = crate::Receipt::for_settled("tempo", settled());
+    let (id, promise) = (ClaimId("c".into()), promise(SettleOrder::Before));
+    Outcome { id, holder: US, receipt, payer: None, paid: None, deliveries, keep, promise, answer: None }
+}
+
+/// A 2xx is what was bought, and so is a redirect: what it leads to has been given away.
 #[test]
-fn deliveries_are_judged_by_status() {
-    let outcome = flow(ISSUED, |flow, id| {
+fn what_was_bought_is_told_by_its_status() {
+    for (status, bought) in
+        [(200, true), (299, true), (199, false), (302, true), (399, true), (400, false), (500, false)]
+    {
+        assert_eq!(Outcome::is_bought(status), bought, "{status}");
+    }
+}
+
+fn stored(body: &str) -> StoredAnswer {
+    StoredAnswer { status: 200, headers: vec![("a".into(), b"b".to_vec())], body: body.into() }
+}
+
+/// ADR 0008: bytes that were bought may be repeated, executions may not, beyond a bound; and nobody who hangs up gets money back.
+#[test]
+fn deliveries_are_judged_by_their_end() {
+    let delivered = |answer| ClaimStep::Delivered { holder: US, answer };
+    let undelivered = |answer, amends| ClaimStep::Undelivered { holder: US, answer, amends };
+    let answer = || Box::new(stored("x"));
+    for (deliveries, keep, ending, expected) in [
+        (1, KeepAnswer::No, Ending::Whole(None), delivered(None)),
+        (1, KeepAnswer::No, Ending::Whole(Some(answer())), delivered(None)),
+        (1, KeepAnswer::Yes, Ending::Whole(Some(answer())), delivered(Some(answer()))),
+        (1, KeepAnswer::Yes, Ending::Whole(None), delivered(None)),
+        (99, KeepAnswer::No, Ending::LeftKept(answer()), undelivered(Some(answer()), Amends::Credit)),
+        (1, KeepAnswer::No, Ending::LeftUnkept, undelivered(None, Amends::Credit)),
+        (2, KeepAnswer::No, Ending::LeftUnkept, undelivered(None, Amends::Credit)),
+        (3, KeepAnswer::Yes, Ending::LeftUnkept, delivered(None)),
+        (u32::MAX, KeepAnswer::No, Ending::LeftUnkept, delivered(None)),
+        (1, KeepAnswer::No, Ending::Failed, undelivered(None, Amends::Refund)),
+        (99, KeepAnswer::Yes, Ending::Failed, undelivered(None, Amends::Refund)),
+    ] {
+        let shown = format!("{deliveries} {keep:?} {ending:?}");
+        assert_eq!(outcome(deliveries, keep).step(ending), expected, "{shown}");
+    }
+}
+
+/// What comes first: the service only where its payment can wait for all of it, and has not moved.
+#[test]
+fn the_service_comes_first_where_the_payment_can_wait() {
+    let served = NOW.plus_ms(100_000);
+    let serve = "claim k+k2 to serve until 1060000";
+    for (issued, funds, settle_by, expected) in [
+        (AFTER, Funds::Authorised, None, serve),
+        (AFTER, Funds::Authorised, Some(served.plus_ms(1)), serve),
+        (AFTER, Funds::Authorised, Some(served), "claim k+k2"),
+        (AFTER, Funds::Authorised, Some(NOW), "claim k+k2"),
+        (AFTER, Funds::Moved, None, "claim k+k2"),
+        (ISSUED, Funds::Authorised, None, "claim k+k2"),
+    ] {
+        let verified = Verified { funds, settle_by, ..verified() };
+        let words = drive(issued, |_| vec![recalled(Ok(None)), Event::Verified(Ok(verified))]);
+        assert_eq!(words.last().unwrap(), expected, "{funds:?} {settle_by:?}");
+    }
+    let words = drive(AFTER, |_| {
+        let claimed = Event::Claimed(Ok(ClaimOutcome::New));
+        vec![recalled(Ok(None)), Event::Verified(Ok(verified())), claimed]
+    });
+    assert_eq!(words.last().unwrap(), "serve tempo");
+    let words = drive(AFTER, |_| vec![recalled(Ok(None)), Event::Verified(Ok(verified())), Event::Busy]);
+    assert_eq!(words.last().unwrap(), IN_PROGRESS);
+}
+
+/// The events of a request with a key up to the claim.
+fn keyed(funds: Funds) -> Vec<Event> {
+    let verified = Verified { funds, ..verified() };
+    vec![Event::Body(Ok(Sha256Digest::of(BODY))), recalled(Ok(None)), Event::Verified(Ok(verified))]
+}
+
+/// The key that the flow gives a claim of this payer's, or of this challenge where nobody is known.
+fn key_of(issued: Issued, payer: Option<&str>, body: &[u8]) -> IdempotencyKey {
+    flow(issued, |flow, _| {
         let _ = flow.start(&binder());
-        let _ = flow.handle(recalled(Ok(Some(claim(&id, ClaimState::Credit(settled()))))), NOW);
+        let verified = Verified { payer: payer.map(str::to_owned), ..verified() };
+        let mut action = flow.handle(Event::Body(Ok(Sha256Digest::of(body))), NOW);
+        for event in [recalled(Ok(None)), Event::Verified(Ok(verified))] {
+            action = flow.handle(event, NOW);
+        }
+        let Action::Claim(new) = action else { panic!("not claimed") };
+        new.idempotency.unwrap()
+    })
+}
+
+/// C23: a key is of one route and one payer, and names one request.
+#[test]
+fn keys_are_of_one_payer_and_one_request() {
+    let base = key_of(KEYED, Some("did:a"), BODY);
+    assert_eq!(key_of(Issued { amount: "10", ..KEYED }, Some("did:a"), BODY), base);
+    let other_body = key_of(KEYED, Some("did:a"), b"else");
+    assert_eq!(other_body.key, base.key);
+    assert_ne!(other_body.request, base.request);
+    assert_ne!(key_of(KEYED, Some("did:b"), BODY).key, base.key);
+    assert_ne!(key_of(KEYED, None, BODY).key, base.key);
+    assert_ne!(key_of(Issued { key: Some("order 8"), ..KEYED }, Some("did:a"), BODY).key, base.key);
+    let words = drive(KEYED, |_| vec![Event::Body(Err(BodyTooLarge { max: 9 }))]);
+    assert_eq!(words.last().unwrap(), "413 idempotent_body_too_large None");
+}
+
+fn with_key(id: &ClaimId, state: ClaimState, key: &IdempotencyKey, answered: bool) -> Claim {
+    let mut claim = claim(id, state);
+    (claim.new.idempotency, claim.answered) = (Some(key.clone()), answered);
+    claim
+}
+
+/// C23: the same credential with the same key gets the answer again; another request, or another key, does not.
+#[test]
+fn a_key_is_answered_again() {
+    let ours = key_of(KEYED, Some("did:verified"), BODY);
+    let other_request = IdempotencyKey { request: [0; 32], ..ours.clone() };
+    let other_key = IdempotencyKey { key: "another".into(), ..ours.clone() };
+    let credit = || ClaimState::Credit(settled());
+    let delivered = || ClaimState::Delivered(settled());
+    let reused = "422 idempotency_key_reused None";
+    for (state, key, answered, expected) in [
+        (delivered(), &ours, true, "fetch"),
+        (delivered(), &ours, false, "410 answer_not_kept None"),
+        (delivered(), &other_request, true, reused),
+        (delivered(), &other_key, true, REPLAYED),
+        (credit(), &ours, true, "fetch"),
+        (credit(), &ours, false, "record begin until 1060000"),
+        (credit(), &other_request, false, reused),
+        (credit(), &other_key, false, "422 idempotency_key_mismatch None"),
+        (ClaimState::Settling, &other_request, false, reused),
+        (ClaimState::Settling, &ours, false, IN_PROGRESS),
+    ] {
+        let shown = format!("{state:?} {answered}");
+        let words = drive(KEYED, |id| {
+            let claim = with_key(id, state, key, answered);
+            vec![Event::Body(Ok(Sha256Digest::of(BODY))), recalled(Ok(Some(claim)))]
+        });
+        assert_eq!(words.last().unwrap(), expected, "{shown}");
+    }
+    // Without the key, what was delivered is refused as ever, and a credit is served.
+    for (state, expected) in [(delivered(), REPLAYED), (credit(), "fetch")] {
+        let words = drive(ISSUED, |id| vec![recalled(Ok(Some(with_key(id, state, &ours, true))))]);
+        assert_eq!(words.last().unwrap(), expected);
+    }
+    // A credit without a key is not spent under one: the key may name another call.
+    let words = drive(KEYED, |id| {
+        vec![Event::Body(Ok(Sha256Digest::of(BODY))), recalled(Ok(Some(claim(id, credit()))))]
+    });
+    assert_eq!(words.last().unwrap(), "422 idempotency_key_mismatch None");
+}
+
+/// An answer that is kept is for the request that it answers.
+#[test]
+fn kept_answers_are_served_to_their_own_request() {
+    let target = Requested { method: "GET", target: "/a?q=1", key: None }.target_digest();
+    let head = Requested { method: "HEAD", target: "/a?q=1", key: None }.target_digest();
+    let marked = |target: &[u8; 32]| {
+        let mut answer = stored("kept");
+        super::mark(&mut answer, target);
+        answer
+    };
+    let begin = "record begin until 1060000";
+    for (answer, expected) in [
+        (Ok(Some(marked(&target))), begin),
+        (Ok(Some(stored("kept"))), begin),
+        (Ok(None), begin),
+        (Ok(Some(marked(&head))), "422 answer_for_another_request None"),
+        (Err(broken()), NO_STORE),
+    ] {
+        let words = drive(ISSUED, |id| {
+            let claim = Claim { answered: true, ..claim(id, ClaimState::Credit(settled())) };
+            vec![recalled(Ok(Some(claim))), Event::Answer(answer)]
+        });
+        assert_eq!(words[1..], ["fetch", expected]);
+    }
+    flow(ISSUED, |flow, id| {
+        let _ = flow.start(&binder());
+        let claim = Claim { answered: true, ..claim(&id, ClaimState::Credit(settled())) };
+        let _ = flow.handle(recalled(Ok(Some(claim))), NOW);
+        let _ = flow.handle(Event::Answer(Ok(Some(marked(&target)))), NOW);
         let Action::Deliver(outcome) = flow.handle(Event::Recorded(Ok(())), NOW) else {
             panic!("not delivered")
         };
-        *outcome
+        assert_eq!((outcome.answer, outcome.deliveries), (Some(Box::new(stored("kept"))), 2));
     });
-    assert_eq!(outcome.receipt.method, "tempo");
-    for (status, step) in [
-        (Some(200), ClaimStep::Delivered),
-        (Some(299), ClaimStep::Delivered),
-        (Some(199), ClaimStep::Undelivered),
-        (Some(302), ClaimStep::Delivered),
-        (Some(399), ClaimStep::Delivered),
-        (Some(400), ClaimStep::Undelivered),
-        (Some(404), ClaimStep::Undelivered),
-        (Some(500), ClaimStep::Undelivered),
-        (None, ClaimStep::Undelivered),
+}
+
+/// C23: a payer that has lost its credential pays nothing for the same request a second time.
+#[test]
+fn the_same_request_is_served_by_its_first_payment() {
+    let ours = key_of(KEYED, Some("did:verified"), BODY);
+    let old = ClaimId("the first".into());
+    let refunded = || ClaimState::Refunded { settled: settled(), refund: settled() };
+    for (state, answered, expected) in [
+        (ClaimState::Settling, false, IN_PROGRESS),
+        (ClaimState::Credit(settled()), false, "record begin until 1060000"),
+        (ClaimState::Delivered(settled()), true, "fetch"),
+        (ClaimState::Delivered(settled()), false, "410 answer_not_kept None"),
+        (ClaimState::Reserved { lease: Lease { holder: OTHER, until: NOW } }, false, IN_PROGRESS),
+        // It has its money back: this payment is the call's.
+        (refunded(), false, "claim k+k2"),
     ] {
-        assert_eq!(Outcome::step(&outcome, status), step, "{status:?}");
+        let shown = format!("{state:?}");
+        let words = drive(KEYED, |_| {
+            let claim = Box::new(with_key(&old, state, &ours, answered));
+            let mut events = keyed(Funds::Authorised);
+            events.push(Event::Claimed(Ok(ClaimOutcome::SameRequest(claim))));
+            events
+        });
+        assert_eq!(words[3..], ["claim k+k2 keyed", expected], "{shown}");
+    }
+}
+
+/// Money that has moved by itself is never lost: it is kept beside the call that was paid before.
+#[test]
+fn a_second_payment_that_has_moved_is_kept() {
+    let ours = key_of(KEYED, Some("did:verified"), BODY);
+    let old = ClaimId("the first".into());
+    let rejected = || Err(SettleError::Rejected(problem(ProblemKind::VerificationFailed)));
+    let unknown = || Err(SettleError::Unknown { detail: "rpc".into() });
+    let other_request = IdempotencyKey { request: [0; 32], ..ours.clone() };
+    let (kept, settle) = ("claim k+k2", "settle 1");
+    for (key, settlement, recorded, expected, is_kept) in [
+        (&ours, Ok(settled()), vec![Ok(())], vec![kept, settle, "record settled", "fetch"], true),
+        (
+            &ours,
+            Ok(settled()),
+            vec![Err(AdvanceError::WrongState { state: "credit" })],
+            vec![kept, settle, "record settled", "fetch"],
+            true,
+        ),
+        (
+            &ours,
+            Ok(settled()),
+            vec![Err(broken().into())],
+            vec![kept, settle, "record settled", NO_STORE],
+            true,
+        ),
+        (&ours, unknown(), vec![], vec![kept, settle, "fetch"], true),
+        (
+            &ours,
+            rejected(),
+            vec![Ok(())],
+            vec![kept, settle, "record failed rail_says_no Released", "fetch"],
+            false,
+        ),
+        (
+            &other_request,
+            Ok(settled()),
+            vec![Ok(())],
+            vec![kept, settle, "record settled", "422 idempotency_key_reused None"],
+            true,
+        ),
+    ] {
+        flow(KEYED, |flow, id| {
+            let _ = flow.start(&binder());
+            for event in keyed(Funds::Moved) {
+                let _ = flow.handle(event, NOW);
+            }
+            let call = Box::new(with_key(&old, ClaimState::Delivered(settled()), key, true));
+            let mut events = vec![
+                Event::Claimed(Ok(ClaimOutcome::SameRequest(call))),
+                Event::Claimed(Ok(ClaimOutcome::New)),
+                Event::Settlement(settlement),
+            ];
+            events.extend(recorded.into_iter().map(Event::Recorded));
+            let words: Vec<String> = events.into_iter().map(|event| word(&flow.handle(event, NOW))).collect();
+            assert_eq!(words, expected);
+            assert_eq!(flow.kept(), is_kept.then_some(id));
+        });
     }
 }
 
@@ -457,6 +773,15 @@ fn any_event(id: &ClaimId, choice: usize) -> Event {
         19 => existing(ClaimState::Settling),
         20..=23 => Event::Settlement(Ok(settled())),
         24 => Event::Settlement(Err(SettleError::Unknown { detail: "x".into() })),
+        31 => existing(ClaimState::Delivered(settled())),
+        32 => Event::Claimed(Ok(ClaimOutcome::SameRequest(Box::new(claim(
+            &ClaimId("first".into()),
+            ClaimState::Credit(settled()),
+        ))))),
+        33 => Event::Answer(Ok(Some(stored("kept")))),
+        34 => Event::Answer(Ok(None)),
+        35 => Event::Busy,
+        36 => Event::Verified(Ok(Verified { funds: Funds::Moved, ..verified() })),
         25 => Event::Settlement(Err(SettleError::Rejected(problem(ProblemKind::VerificationFailed)))),
         26 => Event::Recorded(Err(broken().into())),
         _ => Event::Recorded(Ok(())),
@@ -467,8 +792,13 @@ proptest! {
     /// Whatever a driver is told: settling follows a durable claim, delivery follows a durable record that the money is
     /// there, each at most once, and what ends a flow ends it.
     #[test]
-    fn nothing_is_settled_unclaimed_nor_delivered_unrecorded(choices in prop::collection::vec(0_usize..31, 0..12), body in any::<bool>()) {
-        let issued = if body { Issued { body: Some(BODY), ..ISSUED } } else { ISSUED };
+    fn nothing_is_settled_unclaimed_nor_delivered_unrecorded(choices in prop::collection::vec(0_usize..37, 0..14), body in any::<bool>(), keyed in any::<bool>(), after in any::<bool>()) {
+        let issued = Issued {
+            body: body.then_some(BODY),
+            key: keyed.then_some("order 7"),
+            settle: if after { SettleOrder::After } else { SettleOrder::Before },
+            ..ISSUED
+        };
         flow(issued, |flow, id| {
             let mut last = flow.start(&binder());
             let (mut settles, mut delivers, mut ended) = (0, 0, false);
@@ -478,7 +808,7 @@ proptest! {
                 let funded = matches!(
                     (&last, &event),
                     (
-                        Action::Record { step: ClaimStep::Settled { .. } | ClaimStep::BeginDelivery { .. }, .. },
+                        Action::Record { step: ClaimStep::Settled { delivery: Delivery::Begin(_), .. } | ClaimStep::BeginDelivery(_), .. },
                         Event::Recorded(Ok(()))
                     )
                 );
@@ -491,7 +821,11 @@ proptest! {
                     Action::Record { step: ClaimStep::Settled { .. }, .. } => prop_assert!(settlement),
                     _ => {}
                 }
-                ended |= matches!(action, Action::Challenge(_) | Action::Refuse { .. } | Action::Deliver(_));
+                if matches!(action, Action::Serve(_)) { prop_assert!(claimed && after); }
+                ended |= matches!(
+                    action,
+                    Action::Challenge(_) | Action::Refuse { .. } | Action::Deliver(_) | Action::Serve(_) | Action::Replay(_)
+                );
                 last = action;
             }
             prop_assert!(settles <= 1 && delivers <= 1);

@@ -4,7 +4,7 @@ use farthing_money::{Amount, Asset, AssetKind, Money};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
-use super::{Action, Answer, CredentialValue, Event, Finish, FlowError, PayerFlow, Refusal, Repeat};
+use super::{Action, Answer, CredentialValue, Event, Finish, FlowError, Kept, PayerFlow, Refusal, Repeat};
 use crate::ports::{Declined, FeeBearer, PayError, Quote};
 use crate::{Challenge, CredentialHeader, PaymentProof};
 
@@ -169,7 +169,11 @@ fn the_answer_to_a_credential_decides() {
         assert_eq!(last(Repeat::Harmless, events()), harmless, "{status}");
         assert_eq!(last(Repeat::Harmful, events()), harmful, "{status}");
     }
+    // A key that the client added is for answers that were lost, not for calls that failed.
+    let failed = || vec![asked(), chosen(), paid(), Event::Answered(answer(500))];
+    assert_eq!(last(Repeat::WhenLost, failed()), SERVED);
     let lost = || vec![asked(), chosen(), paid(), unsent()];
+    assert_eq!(last(Repeat::WhenLost, lost()), "send with Authorization after 500");
     assert_eq!(last(Repeat::Harmless, lost()), "send with Authorization after 500");
     assert_eq!(last(Repeat::Harmful, lost()), LOST);
 }
@@ -181,21 +185,61 @@ fn sending_again_is_bounded() {
         last(Repeat::Harmless, vec![asked(), chosen(), paid(), Event::Answered(answer)])
     };
     assert_eq!(waiting(Some(2)), "send with Authorization after 2000");
-    assert_eq!(waiting(Some(u32::MAX)), "send with Authorization after 30000");
-    let after = |mut events: Vec<Event<'static>>, last: Event<'static>| {
-        events.push(last);
-        drive(Repeat::Harmless, events).pop().unwrap()
-    };
-    let spent = || {
+    assert_eq!(waiting(Some(60)), "send with Authorization after 60000");
+    assert_eq!(waiting(Some(61)), NOT_ACCEPTED, "a seller that asks for more is not waited for");
+    assert_eq!(waiting(Some(u32::MAX)), NOT_ACCEPTED);
+    let waits = |answers: Vec<Answer<'static>>| {
         let mut events = vec![asked(), chosen(), paid()];
-        events.extend((0..PayerFlow::RESENDS).map(|_| Event::Answered(answer(409))));
-        events
+        events.extend(answers.into_iter().map(Event::Answered));
+        drive(Repeat::Harmless, events).split_off(4)
     };
-    assert_eq!(drive(Repeat::Harmless, spent()).pop().unwrap(), RESENT);
-    assert_eq!(after(spent(), Event::Answered(answer(409))), NOT_ACCEPTED);
-    assert_eq!(after(spent(), Event::Answered(answer(503))), NOT_ACCEPTED);
-    assert_eq!(after(spent(), Event::Answered(answer(500))), SERVED);
-    assert_eq!(after(spent(), unsent()), LOST);
+    let after = |waits_ms: &[u64]| -> Vec<String> {
+        waits_ms.iter().map(|ms| format!("send with Authorization after {ms}")).collect()
+    };
+    let mut pauses = after(&[1000, 2000, 4000, 8000, 8000, 8000, 8000, 8000, 8000]);
+    pauses.push(NOT_ACCEPTED.to_owned());
+    assert_eq!(waits(vec![answer(409); 10]), pauses, "a minute in all");
+    let at_once = Answer { retry_after_s: Some(0), ..answer(409) };
+    let mut immediate = after(&[0; 16]);
+    immediate.push(NOT_ACCEPTED.to_owned());
+    assert_eq!(waits(vec![at_once; 17]), immediate, "a number in all");
+    let failing = Answer { retry_after_s: Some(0), ..answer(500) };
+    let mut failures = after(&[0; 4]);
+    failures.push(SERVED.to_owned());
+    assert_eq!(waits(vec![failing; 5]), failures);
+    let lost = |times: usize| {
+        let events = [asked(), chosen(), paid()].into_iter().chain((0..times).map(|_| unsent())).collect();
+        last(Repeat::Harmless, events)
+    };
+    assert_eq!((lost(4).as_str(), lost(5).as_str()), ("send with Authorization after 500", LOST));
+    let mut flow = PayerFlow::new(Repeat::Harmless).with_max_wait_ms(1_500);
+    let _ = flow.start();
+    for event in [asked(), chosen(), paid(), Event::Answered(answer(409))] {
+        let _ = flow.handle(event);
+    }
+    let Action::Fail(error) = flow.handle(Event::Answered(answer(409))) else { panic!("waited too long") };
+    assert!(error.to_string().contains("in 2 s, and no more than 0 s of waiting"), "{error}");
+}
+
+/// An earlier payment for the same request is presented, and none is made.
+#[test]
+fn a_kept_credential_is_sent_instead_of_paying() {
+    let kept = || {
+        Event::Kept(Box::new(Kept {
+            header: CredentialHeader::PaymentAuthorization,
+            value: CredentialValue::kept("Payment kept".into()),
+            challenge_id: "old".into(),
+            quote: quote(),
+        }))
+    };
+    let resent = "send with Payment-Authorization after 0";
+    assert_eq!(last(Repeat::Harmful, vec![asked(), kept()]), resent);
+    let served = vec![asked(), kept(), Event::Answered(answer(200))];
+    assert_eq!(last(Repeat::Harmful, served), "paid old None");
+    let refused = vec![asked(), kept(), Event::Answered(Answer { www_authenticate: ASKED, ..answer(402) })];
+    assert_eq!(last(Repeat::Harmful, refused), NOT_ACCEPTED, "a fresh challenge is not paid either");
+    assert_eq!(last(Repeat::Harmful, vec![kept()]), "fail transport_failed");
+    assert_eq!(last(Repeat::Harmful, vec![asked(), chosen(), kept()]), "fail outcome_unknown, may have paid");
 }
 
 /// The seller's words reach the caller; a receipt that does not read well is none.

@@ -7,8 +7,9 @@ use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{ReservationFate, Resolution, SettleError};
 use serde_json::{Value, json};
 
-use super::{GRACE_S, How, LONG_S, Plan, Pull};
+use super::{How, Plan, Pull};
 use crate::tempo::abi::Tip20;
+use crate::tempo::fate::{GRACE_S, LONG_S};
 use crate::tempo::memo::{self, Named};
 use crate::tempo::testing::{error, node, node_of, result};
 use crate::tempo::{offline, tokens};

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::{TempoCharge, named, reject, rejected, unavailable};
 use crate::tempo::error::ChargeError;
+use crate::tempo::fate::GRACE_S;
 use crate::tempo::receipt::TxReceipt;
 use crate::tempo::request::ChargeRequest;
-use crate::tempo::settle::{GRACE_S, How};
+use crate::tempo::settle::How;
 use crate::tempo::sponsor;
 use crate::tempo::transaction::{SignedCharge, Sponsored};
 
