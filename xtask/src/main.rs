@@ -7,6 +7,7 @@
 mod bench;
 mod steps;
 mod tools;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ cargo xtask test            install what the tests need, then run everything
 cargo xtask test --only S   run only the steps whose name contains S
 cargo xtask tools           only install what the tests need
 cargo xtask bench [ARGS]    measure the gateway against its peers; --quick, --only PART, --help for more
+cargo xtask torture [--seed N]  kill and race the gateways for a quarter of an hour, and count the money
 cargo xtask interop-page    write docs/interop.md from the last test run
 ";
 
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["bench", args @ ..] => bench::run(args),
+        ["torture"] => torture::run("1"),
+        ["torture", "--seed", seed] => torture::run(seed),
         ["interop-page"] => steps::interop_page(),
         _ => {
             eprint!("{USAGE}");

@@ -4,6 +4,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use crate::tools::{Tools, root};
+use crate::torture;
 
 const FUZZ_SECONDS_EACH: u32 = 8;
 const FUZZ_FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -25,6 +26,7 @@ const STEPS: &[Step] = &[
     },
     Step { name: "build", run: |tools| cargo(tools, &["build", "--workspace", "--bins", "--quiet"]) },
     Step { name: "tests", run: |tools| cargo(tools, &["test", "--workspace", "--no-fail-fast"]) },
+    Step { name: "torture", run: |tools| torture::all(tools, torture::Extent::Short, "1") },
     Step { name: "documentation", run: documentation },
     Step { name: "fuzz", run: fuzz },
     Step { name: "demo", run: |tools| cargo(tools, &["run", "--release", "--quiet", "--", "demo"]) },

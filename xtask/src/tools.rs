@@ -12,6 +12,8 @@ pub(crate) struct Tools {
     pub(crate) anvil: Option<PathBuf>,
     /// The Python of the virtual environment with pympp.
     pub(crate) python: Option<PathBuf>,
+    /// Whether there is a PostgreSQL server to start.
+    pub(crate) postgres: bool,
     /// What is missing, and which tests that skips.
     pub(crate) missing: Vec<String>,
 }
@@ -21,6 +23,7 @@ impl Tools {
     pub(crate) fn install() -> Self {
         let mut tools = Self::default();
         tools.debian(&[("node", "nodejs"), ("npm", "npm"), ("python3", "python3-venv"), ("c++", "g++")]);
+        tools.postgres();
         tools.npm();
         tools.pypi();
         tools
@@ -58,6 +61,21 @@ impl Tools {
                 .args(&packages));
         if !installed {
             self.missing.push(format!("Debian packages {} (not root, or no apt-get)", packages.join(", ")));
+        }
+    }
+
+    /// The server's programs are where Debian keeps them, beside those of other versions, and not on the path.
+    fn postgres(&mut self) {
+        let there = || {
+            let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+            on_path("initdb") || debian.into_iter().any(|version| version.path().join("bin/initdb").exists())
+        };
+        if !there() {
+            self.debian(&[("initdb", "postgresql")]);
+        }
+        self.postgres = there();
+        if !self.postgres {
+            self.missing.push("PostgreSQL: everything on a shared store".into());
         }
     }
 

@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("farthing-money", &[]),
     ("farthing-protocol", &["farthing-money"]),
     ("farthing-ledger", &["farthing-money"]),
+    ("farthing-billing", &["farthing-ledger", "farthing-money"]),
     ("farthing-rails", &["farthing-money", "farthing-protocol"]),
     ("farthing-store", &["farthing-ledger", "farthing-money", "farthing-protocol"]),
     ("farthing-gate", &["farthing-money", "farthing-protocol"]),
@@ -36,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["farthing-gate", "farthing-money", "farthing-protocol", "farthing-rails", "farthing-store"],
     ),
     ("farthing-peer", &[]),
-    ("farthing-torture", &["farthing-money", "farthing-protocol", "farthing-rails"]),
+    ("farthing-torture", &["farthing-money", "farthing-protocol", "farthing-rails", "farthing-store"]),
     ("xtask", &[]),
 ];
 

@@ -55,7 +55,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<(), Failure> {
 async fn one_rail(bench: &Bench<'_>, settle_ms: u32) -> Result<Added, Failure> {
     let gate = bench.gate(&format!("charge-{settle_ms}"), u64::from(settle_ms))?;
     let lasting = bench.round() * 2 + Duration::from_millis(u64::from(settle_ms) * 2);
-    let rate = if settle_ms == 0 { None } else { Some(IN_FLIGHT * 1000 / settle_ms) };
+    let rate = (IN_FLIGHT * 1000).checked_div(settle_ms);
     let calls = PaidCalls {
         address: gate.address,
         path: "/charge",

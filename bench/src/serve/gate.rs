@@ -74,7 +74,7 @@ fn example_offer(settles_after: Duration) -> Result<RouteOffer, Failure> {
     let asset = Asset::new("CREDITS", 0, AssetKind::Custom)?;
     let vouchers = (0..VOUCHERS).map(|number| (number, Amount::from_base(PRICE)));
     let inner = ExampleVerifier::new(asset, VoucherBook::new(vouchers));
-    Ok(offer(Arc::new(Patient { inner, settles_after })))
+    Ok(offer(Arc::new(Patient::new(inner, settles_after))))
 }
 
 fn offer(verifier: Arc<dyn Verifier>) -> RouteOffer {

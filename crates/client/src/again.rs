@@ -23,16 +23,20 @@ pub(crate) async fn find(
     core: &Arc<Core>,
     request: &Outgoing,
 ) -> Result<Option<(InFlight, Kept)>, AgentError> {
-    // What the policy no longer allows to be sent there is not sent; that is told when the offers are judged.
-    if core.policy.admit(request.site()).is_err() {
+    // What the policy no longer allows to be sent there is not sent; that is told when the offers are judged. A host that a
+    // person would be asked about has been asked about for this payment: it is presented without another word.
+    let site = request.site();
+    if core.policy.admit(site).is_err() && !core.policy.asks_about(site) {
         return Ok(None);
     }
     let books = &core.books;
     let journal = Arc::clone(&books.journal);
-    let open = off_thread(move || journal.open()).await.map_err(unreadable)?;
+    let open = off_thread(move || journal.open()).await.map_err(|error| unreadable(&error))?;
     for record in open.into_iter().filter(|record| is_for(record, request)) {
         let (for_adoption, id) = (Arc::clone(books), record.id);
-        let adopted = off_thread(move || Adopted::take(&for_adoption, &id)).await.map_err(unreadable)?;
+        let adopted = off_thread(move || Adopted::take(&for_adoption, &id))
+            .await
+            .map_err(|error| unreadable(&error))?;
         let Some(mut adopted) = adopted else { continue };
         let resolution = resolve::settle(books, &core.payers, &mut adopted).await;
         if matches!(resolution, Resolution::NotSent | Resolution::CannotMove { .. }) {
@@ -68,6 +72,6 @@ fn presentable(kept: &StoredCredential, record: &PaymentRecord) -> Option<Kept> 
     })
 }
 
-fn unreadable(error: JournalError) -> AgentError {
+fn unreadable(error: &JournalError) -> AgentError {
     AgentError::Unrecorded { why: error.to_string() }
 }

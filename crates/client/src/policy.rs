@@ -169,8 +169,8 @@ impl Policy {
     /// Whether a policy file of the site's owner is silent about it, so that a person may be asked.
     pub(crate) fn asks_about(&self, site: &Site) -> bool {
         let refused =
-            |check: &Check| check.refusal().is_some_and(|refusal| refusal.code != rules::HOST_UNKNOWN);
-        self.admit(site).is_err_and(|refusal| refusal.code == rules::HOST_UNKNOWN)
+            |check: &Check| check.refusal().is_some_and(|refusal| refusal.code != rules::HOST_UNKNOWN_CODE);
+        self.admit(site).is_err_and(|refusal| refusal.code == rules::HOST_UNKNOWN_CODE)
             && !self.admissions(site, Known::ByConsent).iter().any(refused)
     }
 

@@ -86,7 +86,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let span = request_span(request.method(), request.headers());
         let mut ending = Ending::begin(&self.gate, request.method(), span.clone());
-        let begun = match span.in_scope(|| self.gate.begin(request, ending.told())) {
+        let entered = (!span.is_disabled()).then(|| span.enter());
+        let begun = self.gate.begin(request, ending.told());
+        drop(entered);
+        let begun = match begun {
             // At once, and without a box: most requests to a priced route are unpaid.
             Begun::Decided(Decision::Answer(answer)) => {
                 ending.answered(answer.status().as_u16(), None);

@@ -2,7 +2,11 @@
 //!
 //! - [`Gate`] decides about one request; [`GateLayer`] wraps any tower service with it; [`proxy::Proxy`] is a service that
 //!   forwards to an upstream; [`server`] puts both behind a listener.
-//! - [`Gate::recover`] runs before serving, [`Gate::resolver`] beside it: no payment stays unresolved.
+//! - [`Gate::recover`] runs before serving, [`Gate::resolver`] beside it: no payment stays unresolved, no reservation abandoned,
+//!   and what is to be given back is.
+//! - A paid call is delivered once its last byte was handed over. Before that its payer has the call to come, the answer that it
+//!   left ([`AnswerOptions`]), or its money back ([`ServiceTerms`]). A route settles before or after the service.
+//! - Any number of processes serve one store: whoever holds a claim's lease serves it.
 //!
 //! It knows no chain and no database: rails arrive as [`farthing_protocol::ports::Verifier`], the store as
 //! [`farthing_protocol::ports::ClaimStore`], the time as [`farthing_protocol::ports::Clock`]. Credentials are never logged,

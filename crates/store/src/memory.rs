@@ -167,11 +167,13 @@ impl ClaimStore for MemoryClaims {
 
 impl Inner {
     fn claim(&mut self, new: NewClaim, now: UnixMs) -> Result<ClaimOutcome, StoreError> {
+        let mut abandoned = false;
         if let Some(old) = self.claims.get(&new.id).map(|entry| &entry.claim).filter(|old| is_live(old)) {
             if keys(&old.new) != keys(&new) {
                 return Ok(ClaimOutcome::Taken { what: new.id.0 });
             }
-            if !is_abandoned(old, now) {
+            abandoned = is_abandoned(old, now);
+            if !abandoned {
                 return Ok(ClaimOutcome::Existing(Box::new(old.clone())));
             }
         }
@@ -189,7 +191,8 @@ impl Inner {
         {
             return Ok(ClaimOutcome::SameRequest(Box::new(old.clone())));
         }
-        let mine = |spent: &Spent| spent.claim.as_ref() == Some(&new.id);
+        // What an abandoned attempt has reserved is given back.
+        let mine = |spent: &Spent| abandoned && spent.claim.as_ref() == Some(&new.id);
         if let Some(wanted) = &new.reservation {
             let in_window = |spent: &&Spent| {
                 spent.budget == wanted.budget && spent.at.plus_ms(wanted.window_ms) > now && !mine(spent)
@@ -200,7 +203,6 @@ impl Inner {
                 return Ok(ClaimOutcome::OverBudget { budget: wanted.budget.clone() });
             }
         }
-        // What an abandoned attempt had reserved is given back.
         self.spent.retain(|spent| !mine(spent));
         if let Some(wanted) = &new.reservation {
             self.spent.push(Spent {

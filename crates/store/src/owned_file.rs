@@ -67,6 +67,22 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
+    /// A database server does not answer.
+    #[error("{server} cannot be reached: {why}")]
+    Unreachable {
+        /// The server and the database.
+        server: String,
+        /// Why.
+        why: String,
+    },
+    /// A database server refuses.
+    #[error("{server}: {why}")]
+    Database {
+        /// The server and the database.
+        server: String,
+        /// Why.
+        why: String,
+    },
     /// SQLite refuses.
     #[error("{}: {source}", path.display())]
     Sqlite {
@@ -88,7 +104,8 @@ impl OpenError {
             Self::TooNew { .. } => "store_too_new",
             Self::TooOld { .. } => "store_too_old",
             Self::Damaged { .. } => "store_damaged",
-            Self::Sqlite { .. } => "store_failed",
+            Self::Unreachable { .. } => "store_unreachable",
+            Self::Database { .. } | Self::Sqlite { .. } => "store_failed",
         }
     }
 }

@@ -9,7 +9,8 @@ use farthing_store::testkit::{
     Operation, Probe, Sharing, answer, begin_refund, claim_store_suite, failed, failed_and_spent, lease_of,
     new_claim, refunded, reservation, same_request, settled,
 };
-use farthing_store::{MemoryClaims, SqliteClaims};
+use farthing_store::testkit::postgres::Cluster;
+use farthing_store::{MemoryClaims, PgClaims, PgUrl, SqliteClaims};
 use proptest::prelude::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -32,6 +33,13 @@ async fn sqlite_in_a_file_passes_the_suite() {
         SqliteClaims::open(dir.path().join(format!("{n}.db"))).unwrap()
     };
     claim_store_suite(Sharing::Alone, make).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_passes_the_suite() {
+    let Some(cluster) = Cluster::shared("postgres_passes_the_suite") else { return };
+    let make = || async { PgClaims::open(PgUrl::parse(&cluster.database()).unwrap()).await.unwrap() };
+    claim_store_suite(Sharing::Shared, make).await;
 }
 
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
@@ -149,4 +157,18 @@ proptest! {
             compare(run, &MemoryClaims::new(), &SqliteClaims::open_in_memory().unwrap()).await;
         });
     }
+}
+
+/// Fewer and shorter runs: each operation is synced to the disk, and looked at in full.
+#[test]
+fn postgres_does_what_the_model_does() {
+    let Some(cluster) = Cluster::shared("postgres_does_what_the_model_does") else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let url = cluster.database();
+    let name = url.rsplit('/').next().unwrap();
+    let store = runtime.block_on(PgClaims::open(PgUrl::parse(&url).unwrap())).unwrap();
+    proptest!(ProptestConfig { cases: 40, ..ProptestConfig::default() }, |(run in any_run(60))| {
+        cluster.sql(name, "TRUNCATE farthing.claim, farthing.claim_key, farthing.answer, farthing.budget, farthing.reservation");
+        runtime.block_on(compare(run, &MemoryClaims::as_if_shared(), &store));
+    });
 }

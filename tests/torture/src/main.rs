@@ -1,8 +1,8 @@
 //! Kills and races the real gateway on a sandbox chain, and counts every payment and every call of the API afterwards.
 //!
 //! ```text
-//! farthing-torture copies --rounds 100 --copies 256
-//! farthing-torture kills --seed 7 --times 200
+//! farthing-torture --postgres copies --rounds 100 --copies 256
+//! farthing-torture --postgres kills --seed 7 --times 200 --database-times 20
 //! farthing-torture failures --calls 1000
 //! ```
 //!
@@ -25,7 +25,10 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use farthing_store::testkit::postgres::Cluster;
+
 use crate::books::Findings;
+use crate::kills::Victim;
 use crate::world::{Kind, World};
 
 #[derive(Debug, Parser)]
@@ -34,9 +37,9 @@ struct Args {
     /// The binary under test
     #[arg(long, global = true, default_value = "target/debug/farthing")]
     binary: PathBuf,
-    /// The database's URL; without it, a SQLite file and one gateway
+    /// Gateways over a PostgreSQL server that is started for the run; without it, one gateway over a SQLite file
     #[arg(long, global = true)]
-    store: Option<String>,
+    postgres: bool,
     /// Gateways over one database
     #[arg(long, global = true, default_value_t = 2)]
     gateways: usize,
@@ -71,6 +74,9 @@ enum Command {
         /// Kills of a gateway
         #[arg(long, default_value_t = 200)]
         times: usize,
+        /// Kills of the database
+        #[arg(long, default_value_t = 0, requires = "postgres")]
+        database_times: usize,
     },
     /// An API that fails in every way
     Failures {
@@ -100,7 +106,10 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<Findings, String> {
     let binary = args.binary.canonicalize().map_err(|error| format!("{}: {error}", args.binary.display()))?;
-    let (store, gateways) = match &args.store {
+    // Ends after everything that uses it.
+    let cluster = args.postgres.then(start_postgres).transpose()?;
+    let database = cluster.as_ref().map(|cluster| cluster.database());
+    let (store, gateways) = match &database {
         Some(url) => (url.as_str(), args.gateways),
         None => ("claims.db", 1),
     };
@@ -110,11 +119,31 @@ async fn run(args: Args) -> Result<Findings, String> {
         Command::Copies { rounds, copies } => {
             copies::run(&world, copies::Plan { rounds, copies }, &mut findings).await?;
         }
-        Command::Kills { seed, times } => {
-            let plan = kills::Plan { seed, gateways: times, others: 0, victim: None };
+        Command::Kills { seed, times, database_times } => {
+            let victim = cluster.clone().map(|cluster| Box::new(Database(cluster)) as Box<dyn Victim>);
+            let plan = kills::Plan { seed, gateways: times, others: database_times, victim };
             kills::run(&world, plan, &mut findings).await?;
         }
         Command::Failures { calls } => failures::run(&world, calls, &mut findings).await?,
     }
+    world.indiscretions().into_iter().for_each(|what| findings.broken(what));
+    if !findings.all().is_empty() {
+        eprintln!("{}", world.last_words(40));
+    }
     Ok(findings)
+}
+
+fn start_postgres() -> Result<Arc<Cluster>, String> {
+    let bin = Cluster::find().ok_or("there is no PostgreSQL on this machine")?;
+    Cluster::start(&bin).map(Arc::new).map_err(|error| error.to_string())
+}
+
+/// The server as something that is killed.
+struct Database(Arc<Cluster>);
+
+impl Victim for Database {
+    fn kill_and_restart(&mut self) -> Result<(), String> {
+        self.0.kill();
+        self.0.resume().map_err(|error| error.to_string())
+    }
 }

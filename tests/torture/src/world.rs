@@ -30,6 +30,9 @@ const BUYERS: [&str; 6] = [
 /// Account 9.
 const SPONSOR: &str = "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6";
 
+/// Binds challenges. No log may show it.
+const SECRET: &str = "farthing-canary-secret-of-the-torture-runs";
+
 /// One way to pay for one route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
@@ -119,9 +122,7 @@ impl World {
             prefix: format!("{:08x}", rand::random::<u32>()),
             kinds: kinds.to_vec(),
         };
-        for (name, text) in
-            [("secret", "a secret of the torture runs, 32 bytes or more"), ("sponsor.key", SPONSOR)]
-        {
+        for (name, text) in [("secret", SECRET), ("sponsor.key", SPONSOR)] {
             world.write(name, text)?;
         }
         for (index, port) in world.ports.iter().enumerate() {
@@ -153,7 +154,42 @@ impl World {
         let mut command = Command::new(&self.binary);
         command.args(["serve", "--output", "json", "--config"]).arg(config);
         command.env("FARTHING_HOME", self.home.path());
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log(index));
+        command.stderr(log.map_err(|error| error.to_string())?);
         Process::start(&mut command)
+    }
+
+    fn log(&self, index: usize) -> PathBuf {
+        self.home.path().join(format!("gateway-{index}.log"))
+    }
+
+    /// What no log of a gateway may show: secrets, keys, and anything that is written as credentials are (C19, C20). In sentences.
+    #[must_use]
+    pub fn indiscretions(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for index in 0..self.ports.len() {
+            let log = std::fs::read_to_string(self.log(index)).unwrap_or_default();
+            let key = SPONSOR.trim_start_matches("0x");
+            // Base64 of a JSON object begins so.
+            for (what, text) in [("the secret", SECRET), ("the sponsor's key", key), ("a credential", "eyJ")]
+            {
+                found.extend(log.contains(text).then(|| format!("the log of gateway {index} shows {what}")));
+            }
+        }
+        found
+    }
+
+    /// The last words of every gateway, for whoever looks for a cause.
+    #[must_use]
+    pub fn last_words(&self, lines: usize) -> String {
+        let mut words = String::new();
+        for index in 0..self.ports.len() {
+            let log = std::fs::read_to_string(self.log(index)).unwrap_or_default();
+            let mut tail: Vec<&str> = log.lines().rev().take(lines).collect();
+            tail.reverse();
+            words.push_str(&format!("gateway {index}:\n{}\n", tail.join("\n")));
+        }
+        words
     }
 
     /// A URL at a gateway.

@@ -39,7 +39,7 @@ impl Approvals {
         match fs::read_to_string(&self.path) {
             Ok(text) => Ok(parse(&self.path, &text)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(CliError::file("read", &self.path, &error)),
+            Err(error) => Err(CliError::file("read the approvals", &self.path, &error)),
         }
     }
 
@@ -48,7 +48,7 @@ impl Approvals {
     /// # Errors
     /// A file that cannot be read or written.
     pub fn add(&self, host: &str) -> Result<(), CliError> {
-        let failed = |error: io::Error| CliError::file("write", &self.path, &error);
+        let failed = |error: io::Error| CliError::file("write the approvals", &self.path, &error);
         let lock = File::options().create(true).append(true).open(self.path.with_extension("toml.lock"));
         let lock = lock.map_err(failed)?;
         lock.lock().map_err(failed)?;

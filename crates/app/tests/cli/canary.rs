@@ -234,7 +234,7 @@ fn assert_only_our_own(log: &str) {
 /// The credential for a POST with the body of [`ask`].
 fn credential_for(watched: &Watched, path: &str) -> String {
     let price = || ask(&watched.network.url(path), None).send().unwrap();
-    watched.network.answer_to(BUYER_KEY, price())
+    watched.network.answer_to(BUYER_KEY, &price())
 }
 
 /// A delivered credential: refused, or answered with what was kept for its idempotency key, once its delivery has been recorded.

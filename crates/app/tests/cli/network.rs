@@ -69,11 +69,11 @@ impl Network {
 
     /// The credential with which `key` pays what `path` asks for. Nothing is sent to the gateway but the question.
     pub fn credential(&self, key: &str, path: &str) -> String {
-        self.answer_to(key, reqwest::blocking::get(self.url(path)).unwrap())
+        self.answer_to(key, &reqwest::blocking::get(self.url(path)).unwrap())
     }
 
     /// The credential with which `key` pays what a 402 asks for.
-    pub fn answer_to(&self, key: &str, answer: reqwest::blocking::Response) -> String {
+    pub fn answer_to(&self, key: &str, answer: &reqwest::blocking::Response) -> String {
         assert_eq!(answer.status(), 402);
         let header = answer.headers().get("www-authenticate").unwrap().to_str().unwrap();
         let challenge = Challenge::parse(header).unwrap();

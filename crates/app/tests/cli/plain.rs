@@ -11,8 +11,11 @@ use crate::support::{Home, Run};
 
 const ESCAPE: char = '\u{1b}';
 
+/// Names and values.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// Runs `farthing --help` on a terminal, with these variables; what the terminal got.
-fn on_a_terminal(args: &str, env: &[(&str, &str)]) -> String {
+fn on_a_terminal(args: &str, env: Variables<'_>) -> String {
     let home = Home::new();
     let command = format!("{} {args}", env!("CARGO_BIN_EXE_farthing"));
     let mut script = Command::new("script");
@@ -25,7 +28,7 @@ fn on_a_terminal(args: &str, env: &[(&str, &str)]) -> String {
 fn colours_are_for_terminals_that_want_them() {
     let list = "payments nonsense";
     // Arguments, environment, whether there are colours on a terminal.
-    let cases: &[(&str, &[(&str, &str)], bool)] = &[
+    let cases: &[(&str, Variables<'_>, bool)] = &[
         (list, &[], true),
         (list, &[("NO_COLOR", "1")], false),
         (list, &[("TERM", "dumb")], false),

@@ -200,6 +200,24 @@ impl FileJournal {
         Ok(found)
     }
 
+    /// Removes what was locked for payments that never began, by processes that died. The journal is locked, so that nobody
+    /// is between making such a file and locking it.
+    fn remove_left_locks(&self) -> Result<(), JournalError> {
+        let Ok(listed) = fs::read_dir(self.folder()) else { return Ok(()) };
+        for entry in listed.flatten() {
+            let name = entry.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".live")).and_then(PaymentId::parse);
+            if let Some(id) = id
+                && !self.open_path(&id).exists()
+                && !self.is_live(&id)?
+            {
+                // Left, it does no harm.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
     /// Ends what a crash left half closed: the line, then the file. The journal is locked.
     fn finish_closing(&self, payment: &PaymentId, open: &OpenPayment) -> Result<(), JournalError> {
         let last = open.entries.last().map_or(Ok(()), |entry| self.append(entry));
@@ -207,7 +225,7 @@ impl FileJournal {
     }
 
     /// The open payment as lines alone tell it: somebody has removed its file.
-    fn from_lines(&self, payment: &PaymentId) -> Result<Option<OpenPayment>, JournalError> {
+    fn lines_of(&self, payment: &PaymentId) -> Result<Option<OpenPayment>, JournalError> {
         let mut open = OpenPayment { entries: Vec::new(), credential: None };
         for entry in self.entries()?.into_iter().filter(|entry| entry.payment == *payment) {
             open.take(&entry);
@@ -244,7 +262,7 @@ impl PaymentJournal for FileJournal {
         let _lock = self.lock()?;
         let open = match self.read_open(&self.open_path(payment))? {
             Some(open) => open,
-            None => match self.from_lines(payment)? {
+            None => match self.lines_of(payment)? {
                 Some(open) => {
                     self.write_open(payment, &open)?;
                     open
@@ -303,6 +321,7 @@ impl PaymentJournal for FileJournal {
             record.in_flight = self.is_live(&id)?;
             records.push(record);
         }
+        self.remove_left_locks()?;
         records.sort_by_key(|record| record.began);
         Ok(records)
     }

@@ -13,7 +13,7 @@ use crate::site::Site;
 use crate::spend::Draw;
 
 /// The code of a host that a person may be asked about.
-pub(super) const HOST_UNKNOWN: &str = "host_unknown";
+pub(super) const HOST_UNKNOWN_CODE: &str = "host_unknown";
 
 /// How the counters of limits of one run begin.
 pub(crate) const RUN_COUNTERS: &str = "run ";
@@ -222,7 +222,7 @@ impl Rules {
             Unknown::Ask => {
                 let why =
                     format!("the policy does not know {host}, and there is no terminal to ask on: {fix}");
-                Standing::Unknown(self.refused("hosts.ask", HOST_UNKNOWN, why))
+                Standing::Unknown(self.refused("hosts.ask", HOST_UNKNOWN_CODE, why))
             }
         }
     }

@@ -60,6 +60,27 @@ async fn a_person_is_asked_about_a_host_that_nobody_named() {
     }
 }
 
+/// Asked about once and open: the payment was consented to, and is presented without another question, and without another
+/// payment.
+#[tokio::test]
+async fn an_open_payment_needs_no_second_consent() {
+    let lost = std::sync::atomic::AtomicBool::new(false);
+    let seller = Seller::start(move |seen, nth| match seen.credential() {
+        None => ask(&[offer(&format!("c{nth}"))]),
+        Some(_) if !lost.swap(true, std::sync::atomic::Ordering::SeqCst) => reply(404, &[], ""),
+        Some(_) => shop(seen, nth),
+    })
+    .await;
+    let payer = FakePayer::new(Does::Pays);
+    let person = Arc::new(Person { answer: HostAnswer::Once, asked: Mutex::default() });
+    let consent = Arc::clone(&person) as Arc<dyn HostConsent>;
+    let agent = builder(&payer).policy(asking().build()).consent(consent).build().unwrap();
+    for expected in ["404", "200"] {
+        assert_eq!(outcome(&agent.execute(get(&seller.url("/"))).await), expected);
+    }
+    assert_eq!((payer.paid(), person.asked.lock().unwrap().len()), (1, 1));
+}
+
 #[tokio::test]
 async fn nobody_is_asked_what_could_not_be_paid_anyway() {
     let cases = [

@@ -1,5 +1,6 @@
 //! What a child does. It is started with its job in one environment variable, and ends without unwinding or tidying up.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -30,6 +31,11 @@ pub fn said(output: &[u8], word: &str) -> Vec<String> {
     let text = String::from_utf8_lossy(output).into_owned();
     // The test harness writes its own words before the first line.
     text.lines().filter_map(|line| line.split_once(word)).map(|(_, rest)| rest.trim().to_owned()).collect()
+}
+
+/// One line to the parent.
+fn say(line: &str) {
+    writeln!(std::io::stdout().lock(), "{line}").unwrap();
 }
 
 #[test]
@@ -66,7 +72,7 @@ fn hold(directory: &Path, times: usize) {
             }
         }
     }
-    println!("held {held}");
+    say(&format!("held {held}"));
 }
 
 /// At most 70 a day and 100 in all.
@@ -113,6 +119,6 @@ fn call(directory: &Path, urls: &[&str]) {
                 Err(error) => outcome(&Err(error)),
             }
         });
-        println!("ended {result}");
+        say(&format!("ended {result}"));
     }
 }

@@ -114,9 +114,12 @@ pub(crate) fn turned_away<B>(gate: &Gate, method: &Method, answer: &Response<B>)
 impl Drop for Ending {
     fn drop(&mut self) {
         let route = self.route();
-        self.span.record("route", route.unwrap_or_default());
-        self.span.record("status", self.status);
-        self.span.record("code", self.told.code.unwrap_or_default());
+        // Spans are for traces, and mostly there are none: even a disabled one takes its time to say so.
+        if !self.span.is_disabled() {
+            self.span.record("route", route.unwrap_or_default());
+            self.span.record("status", self.status);
+            self.span.record("code", self.told.code.unwrap_or_default());
+        }
         let by = self.paid_by.as_ref();
         let end = RequestEnd {
             method: &self.method,

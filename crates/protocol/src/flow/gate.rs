@@ -10,6 +10,7 @@
 //!
 //! It is not a server: bodies, sockets and waiting belong to the driver.
 
+mod claim;
 mod found;
 mod outcome;
 mod refusal;
@@ -24,14 +25,14 @@ pub use serve::{Reserved, ServeAction, ServeEvent, ServeFlow};
 pub use step::{Action, BodyTooLarge, Event};
 pub use terms::{Offer, Promise, Requested, SettleOrder, Terms};
 
+use claim::{Claimed, Claiming, Purpose};
 use found::Wanted;
 
 use crate::binding::Binder;
 use crate::digest::Sha256Digest;
 use crate::ports::{
-    AdvanceError, Claim, ClaimId, ClaimKey, ClaimOutcome, ClaimState, ClaimStep, Delivery, First, Funds,
-    IdempotencyKey, Lease, NewClaim, ReservationFate, SettleError, Settled, StoreError, Timing, Verified,
-    VerifyError,
+    AdvanceError, Claim, ClaimId, ClaimKey, ClaimState, ClaimStep, Lease, NewClaim, StoreError, Timing,
+    Verified, VerifyError,
 };
 use crate::{Credential, Problem, ProblemKind, UnixMs};
 
@@ -83,32 +84,6 @@ enum Standing {
     Current,
     /// The route has other terms by now: good for a payment that was made under the old ones, not for a new one.
     Superseded,
-}
-
-/// What is being claimed.
-#[derive(Debug)]
-struct Claiming {
-    purpose: Purpose,
-    funds: Funds,
-    claimed: Claimed,
-    /// The same once more, where it may have to be claimed without its key.
-    again: Option<NewClaim>,
-}
-
-/// What is needed of a claim once it is ours.
-#[derive(Debug)]
-struct Claimed {
-    reserved: Reserved,
-    first: First,
-}
-
-/// What a payment is for.
-#[derive(Debug)]
-enum Purpose {
-    /// This call.
-    Call,
-    /// A later call: this one was paid before, and the money of this payment has moved all the same.
-    Keep(Box<Claim>),
 }
 
 #[derive(Debug)]
@@ -205,7 +180,7 @@ impl<'a> GateFlow<'a> {
             }
             (State::Claim(claiming), Event::Claimed(result)) => self.after_claim(*claiming, result, now),
             (State::Settle { purpose, new }, Event::Settlement(result)) => {
-                self.after_settle(purpose, *new, result, now)
+                self.after_settle(purpose, &new, result, now)
             }
             (State::Record { next }, Event::Recorded(result)) => self.after_record(next, result, now),
             (State::Answer { wanted }, Event::Answer(result)) => self.after_answer(*wanted, result, now),
@@ -326,145 +301,6 @@ impl<'a> GateFlow<'a> {
             Err(VerifyError::Replayed) => self.refuse(refusal::replayed()),
             Err(VerifyError::Unavailable { .. }) => self.refuse(refusal::rail_unavailable()),
         }
-    }
-
-    /// What comes first: the service only where the payment can wait for all of it.
-    fn first(&self, verified: &Verified, now: UnixMs) -> First {
-        let served = now.plus_ms(self.terms.promise.service_ms);
-        let can_wait = verified.settle_by.is_none_or(|settle_by| served < settle_by);
-        match (self.terms.promise.settle, verified.funds) {
-            (SettleOrder::After, Funds::Authorised) if can_wait => First::Serve(self.lease(now)),
-            _ => First::Settle,
-        }
-    }
-
-    fn key(&self, payer: Option<&str>, id: &ClaimId) -> Option<IdempotencyKey> {
-        let key = self.terms.requested.key(self.terms.scope, payer, id)?;
-        Some(IdempotencyKey { key, request: self.request? })
-    }
-
-    fn claim(
-        &mut self,
-        offer: usize,
-        new: NewClaim,
-        purpose: Purpose,
-        funds: Funds,
-        again: Option<NewClaim>,
-    ) -> Action {
-        let keep = if new.idempotency.is_some() { KeepAnswer::Yes } else { KeepAnswer::No };
-        let reserved = Reserved {
-            id: new.id.clone(),
-            holder: self.terms.holder,
-            lease_ms: self.terms.lease_ms,
-            offer,
-            method: self.terms.offers[offer].method.to_owned(),
-            plan: new.plan.clone(),
-            payer: new.payer.clone(),
-            paid: new.paid.clone(),
-            keep,
-            promise: self.terms.promise,
-        };
-        let claimed = Claimed { reserved, first: new.first };
-        self.state = State::Claim(Box::new(Claiming { purpose, funds, claimed, again }));
-        Action::Claim(Box::new(new))
-    }
-
-    fn after_claim(
-        &mut self,
-        claiming: Claiming,
-        result: Result<ClaimOutcome, StoreError>,
-        now: UnixMs,
-    ) -> Action {
-        let Claiming { purpose, funds, claimed, again } = claiming;
-        match (result, purpose) {
-            (Ok(ClaimOutcome::New), purpose) => match claimed.first {
-                First::Settle => {
-                    let (offer, plan) = (claimed.reserved.offer, claimed.reserved.plan.clone());
-                    self.state = State::Settle { purpose, new: Box::new(claimed) };
-                    Action::Settle { offer, plan }
-                }
-                First::Serve(_) => Action::Serve(Box::new(ServeFlow::new(claimed.reserved))),
-            },
-            (Ok(ClaimOutcome::Existing(claim)), Purpose::Call) => self.found(*claim, now),
-            (Ok(ClaimOutcome::Existing(_)), Purpose::Keep(call)) => {
-                self.kept = Kept::Yes;
-                self.found(*call, now)
-            }
-            (Ok(ClaimOutcome::SameRequest(call)), Purpose::Call) => {
-                self.same_request(*call, claimed.reserved.offer, funds, again, now)
-            }
-            (Ok(ClaimOutcome::SameRequest(_)), Purpose::Keep(_)) => self.refuse(refusal::out_of_step()),
-            (Ok(ClaimOutcome::Taken { .. }), _) => self.refuse(refusal::replayed()),
-            (Ok(ClaimOutcome::OverBudget { .. }), _) => self.refuse(refusal::over_budget()),
-            (Err(_), _) => self.refuse(refusal::store_unavailable()),
-        }
-    }
-
-    /// The payer has paid for this request before, with another credential: this payment is not taken, and if it has moved by
-    /// itself, it is kept for another call.
-    fn same_request(
-        &mut self,
-        call: Claim,
-        offer: usize,
-        funds: Funds,
-        again: Option<NewClaim>,
-        now: UnixMs,
-    ) -> Action {
-        let given_back = matches!(call.state, ClaimState::Refunded { .. });
-        match (again, funds) {
-            // What was paid then is paid back: this is the payment of the call, and the key stays with the one before.
-            (Some(new), _) if given_back => {
-                let new = NewClaim { idempotency: None, ..new };
-                self.claim(offer, new, Purpose::Call, funds, None)
-            }
-            (Some(new), Funds::Moved) => {
-                let new = NewClaim { idempotency: None, first: First::Settle, ..new };
-                self.claim(offer, new, Purpose::Keep(Box::new(call)), funds, None)
-            }
-            _ => self.found(call, now),
-        }
-    }
-
-    fn after_settle(
-        &mut self,
-        purpose: Purpose,
-        new: Claimed,
-        result: Result<Settled, SettleError>,
-        now: UnixMs,
-    ) -> Action {
-        match (result, purpose) {
-            (Ok(settled), Purpose::Call) => {
-                let delivery = Delivery::Begin(self.lease(now));
-                let step = ClaimStep::Settled { settled: settled.clone(), delivery };
-                self.record(self.id(), step, Next::Deliver(Box::new(new.reserved.outcome(settled))))
-            }
-            (Ok(settled), Purpose::Keep(call)) => {
-                self.kept = Kept::Yes;
-                let step = ClaimStep::Settled { settled, delivery: Delivery::Later };
-                self.record(self.id(), step, Next::Serve(call))
-            }
-            (Err(SettleError::Rejected(problem)), purpose) => {
-                self.failed(problem, ReservationFate::Released, purpose)
-            }
-            (Err(SettleError::Reverted(problem)), purpose) => {
-                self.failed(problem, ReservationFate::Spent, purpose)
-            }
-            (Err(SettleError::Unknown { .. }), Purpose::Call) => self.refuse(refusal::outcome_unknown()),
-            // A credit as soon as it is known.
-            (Err(SettleError::Unknown { .. }), Purpose::Keep(call)) => {
-                self.kept = Kept::Yes;
-                self.found(*call, now)
-            }
-        }
-    }
-
-    fn failed(&mut self, problem: Problem, reservation: ReservationFate, purpose: Purpose) -> Action {
-        let why = problem.code.to_owned();
-        let next = match purpose {
-            Purpose::Call => Next::Challenge(problem),
-            Purpose::Keep(call) => Next::Serve(call),
-        };
-        self.record(self.id(), ClaimStep::Failed { why, reservation, holder: None }, next)
     }
 
     fn record(&mut self, id: ClaimId, step: ClaimStep, next: Next) -> Action {

@@ -17,8 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::epoch::UNNAMED;
 use crate::limits::{check_new, check_step};
 use crate::owned_file::{Lock, OpenError};
+use crate::report::Report;
 
 mod budget;
+mod check;
 mod history;
 mod open;
 mod row;
@@ -99,6 +101,14 @@ impl SqliteClaims {
         let epoch = history::look(&db).map_err(sqlite)?.unwrap_or(UNNAMED);
         let (writer, thread) = start(Worker::new(db), "farthing-claims", path)?;
         Ok(Self { epoch, writer: Some(writer), reader: None, threads: vec![thread] })
+    }
+
+    /// Looks over the whole store. Takes as long as it is large.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn check(&self) -> Result<Report, StoreError> {
+        self.read(|reply| Command::Check { reply }).await
     }
 
     async fn write<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {

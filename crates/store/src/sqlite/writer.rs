@@ -13,8 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::budget::Budgets;
 use super::history::Witness;
 use super::row::SqlError;
-use super::{sql, steps};
+use super::{check, sql, steps};
 use crate::owned_file::Lock;
+use crate::report::Report;
 
 /// The most commands of one transaction.
 const MAX_BATCH: usize = 1024;
@@ -29,6 +30,7 @@ pub(super) enum Command {
     Get { id: ClaimId, reply: Reply<Option<Claim>> },
     Answer { id: ClaimId, reply: Reply<Option<StoredAnswer>> },
     List { listed: Listed, page: Page, reply: Reply<Vec<Claim>> },
+    Check { reply: Reply<Report> },
     Release { now: UnixMs, reply: Reply<usize> },
     Prune { expired_before: UnixMs, limit: usize, reply: Reply<usize> },
 }
@@ -40,6 +42,7 @@ enum Answer {
     Get(Option<Box<Claim>>),
     Answer(Option<StoredAnswer>),
     List(Vec<Claim>),
+    Report(Box<Report>),
     Count(usize),
 }
 
@@ -141,6 +144,7 @@ impl Worker {
             Command::Get { id, .. } => Answer::Get(steps::get(db, id)?.map(Box::new)),
             Command::Answer { id, .. } => Answer::Answer(steps::answer(db, id)?),
             Command::List { listed, page, .. } => Answer::List(steps::list(db, *listed, page)?),
+            Command::Check { .. } => Answer::Report(Box::new(check::check(db)?)),
             Command::Release { now, .. } => Answer::Count(steps::release(db, budgets, *now)?),
             Command::Prune { expired_before, limit, .. } => {
                 Answer::Count(steps::prune(db, budgets, *expired_before, *limit)?)
@@ -159,7 +163,7 @@ enum Failure {
 
 impl Command {
     const fn only_reads(&self) -> bool {
-        matches!(self, Self::Get { .. } | Self::Answer { .. } | Self::List { .. })
+        matches!(self, Self::Get { .. } | Self::Answer { .. } | Self::List { .. } | Self::Check { .. })
     }
 
     fn answer(self, answer: Result<Answer, StoreError>) {
@@ -172,6 +176,7 @@ impl Command {
             }
             (Self::Answer { reply, .. }, Ok(Answer::Answer(kept))) => drop(reply.send(Ok(kept))),
             (Self::List { reply, .. }, Ok(Answer::List(list))) => drop(reply.send(Ok(list))),
+            (Self::Check { reply }, Ok(Answer::Report(report))) => drop(reply.send(Ok(*report))),
             (Self::Release { reply, .. } | Self::Prune { reply, .. }, Ok(Answer::Count(n))) => {
                 drop(reply.send(Ok(n)));
             }
@@ -189,6 +194,7 @@ impl Command {
             Self::Get { reply, .. } => drop(reply.send(Err(error))),
             Self::Answer { reply, .. } => drop(reply.send(Err(error))),
             Self::List { reply, .. } => drop(reply.send(Err(error))),
+            Self::Check { reply } => drop(reply.send(Err(error))),
             Self::Release { reply, .. } | Self::Prune { reply, .. } => drop(reply.send(Err(error))),
         }
     }

@@ -1,7 +1,7 @@
 //! What every store of claims has to pass: a conformance suite that reads as the contract does, and [`Probe`], which shows
 //! everything that can be observed of a store, so that two can be compared step by step.
 //!
-//! It panics where a store breaks the contract. It is no benchmark, and knows no store.
+//! It panics where a store breaks the contract. It is no benchmark, and knows no store. [`postgres`] starts a server for tests.
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -25,6 +25,8 @@ mod leases;
 mod limits;
 mod lists;
 mod make;
+#[cfg(unix)]
+pub mod postgres;
 mod probe;
 mod steps;
 

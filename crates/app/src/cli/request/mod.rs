@@ -100,7 +100,8 @@ impl Attempt {
     fn timed_out(&self, agent: &Agent, time: Duration) -> CliError {
         let payments = agent.journal().payments().unwrap_or_default();
         let ours = |payment: &&PaymentRecord| {
-            payment.began >= self.began
+            // An earlier payment that was presented again has changed, and not begun.
+            payment.changed >= self.began
                 && payment.state != PaymentState::NotPaid
                 && Url::parse(&payment.target.url).is_ok_and(|url| url.origin() == self.url.origin())
         };

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::world::{run, world};
-use crate::network::SELLER;
+use super::tls::Certificates;
+use super::world::{Started, curl, run, world};
+use crate::network::{Network, SELLER};
 use crate::server::Answer;
 
 const URLLIB: &str = "
@@ -57,6 +58,31 @@ fn programs_that_know_nothing_of_payments_pay() {
     }
 }
 
+/// The gateway's own TLS, which speaks HTTP/2: towards the program and towards the server each version is tried.
+#[test]
+fn a_gateway_with_tls_of_its_own_is_paid() {
+    let network = Network::new(|asked| Answer::new(200, format!("{} {}", asked.line, asked.text())));
+    network.home.funded("agent", &network.sandbox);
+    let certificates = Certificates::new(&network.home, &["localhost"]);
+    let text = std::fs::read_to_string(&network.config).unwrap();
+    let port = network.url("").rsplit(':').next().unwrap().to_owned();
+    let text = text.replace(&format!("realm = \"127.0.0.1:{port}\""), "realm = \"localhost\"");
+    let config = network.home.file("gateway.toml", text + &certificates.section(&network.home));
+    let gateway = network.home.start(&["serve", "--config", &config]);
+    let proxy = Started::new(
+        &network,
+        &["--server-ca", &certificates.ca, "--allow-host", "localhost", "--max-spend", "1"],
+    );
+    let before = network.balance(SELLER);
+    let url = format!("https://localhost:{port}/paid");
+    for flag in ["--http1.1", "--http2"] {
+        let run = curl(&proxy, &[flag, "-d", "x=1", &url]);
+        assert_eq!(run.stdout, "POST /paid HTTP/1.1 x=1", "{flag}: {run:?}");
+    }
+    assert_eq!(network.balance(SELLER) - before, 100_000);
+    assert_eq!(gateway.terminate(), Some(0));
+}
+
 /// A program that does not trust the proxy is told to its owner, and nothing is paid.
 #[test]
 fn a_program_that_does_not_trust_the_proxy_is_told_of() {
@@ -71,7 +97,7 @@ fn a_program_that_does_not_trust_the_proxy_is_told_of() {
         assert_eq!(result.code, 60, "{result:?}");
     }
     // Somebody's word about the second one comes after the first: only one is told.
-    super::curl(&proxy, &[&world.url("/free")]).ok();
+    curl(&proxy, &[&world.url("/free")]).ok();
     let told = proxy.told();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!((&told[0]["event"], &told[0]["host"]), (&"mistrust".into(), &"localhost".into()));

@@ -19,18 +19,41 @@ pub struct Tls {
     pub ca: String,
 }
 
-impl Tls {
-    /// In front of `to`, for these names.
-    pub fn start(home: &Home, names: &[&str], to: SocketAddr) -> Self {
+/// A server's certificate, and the authority that made it.
+pub struct Certificates {
+    leaf: rcgen::Certificate,
+    key: KeyPair,
+    /// The file with the authority's certificate.
+    pub ca: String,
+}
+
+impl Certificates {
+    /// For these names.
+    pub fn new(home: &Home, names: &[&str]) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "the tests' own authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = params.self_signed(&key).unwrap();
         let issuer = Issuer::new(params, key);
-        let leaf_key = KeyPair::generate().unwrap();
+        let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let leaf = CertificateParams::new(names).unwrap().signed_by(&leaf_key, &issuer).unwrap();
+        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+        Self { leaf, key, ca: home.file("server-ca.pem", authority.pem()) }
+    }
+
+    /// What makes a gateway greet with it.
+    pub fn section(&self, home: &Home) -> String {
+        home.file("server.pem", self.leaf.pem());
+        home.file("server-key.pem", self.key.serialize_pem());
+        "\n[tls]\ncert_file = \"server.pem\"\nkey_file = \"server-key.pem\"\n".to_owned()
+    }
+}
+
+impl Tls {
+    /// In front of `to`, for these names.
+    pub fn start(home: &Home, names: &[&str], to: SocketAddr) -> Self {
+        let Certificates { leaf, key, ca } = Certificates::new(home, names);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -38,10 +61,9 @@ impl Tls {
             .with_no_client_auth()
             .with_single_cert(
                 vec![leaf.der().clone()],
-                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der())),
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
             )
             .unwrap();
-        let ca = home.file("server-ca.pem", authority.pem());
         Self { address: listen(TlsAcceptor::from(Arc::new(config)), to), ca }
     }
 }

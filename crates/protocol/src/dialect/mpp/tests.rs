@@ -124,3 +124,19 @@ proptest! {
         prop_assert!(scope_is(opaque.as_str(), &scope));
     }
 }
+
+/// The nonce begins with the store's history; what is not of its form has none.
+#[test]
+fn the_history_is_read_from_the_nonce() {
+    let opaque =
+        |nonce: &str| base64url_encode(format!(r#"{{"nonce":"{nonce}","scope":"GET /"}}"#).as_bytes());
+    for epoch in [0, 1, 0xdead_beef, u32::MAX] {
+        let value = super::nonce(crate::ports::StoreEpoch(epoch), u32::MAX, u64::MAX);
+        let read = super::epoch_of(&opaque(&base64url_encode(&value.to_be_bytes())));
+        assert_eq!(read, Some(crate::ports::StoreEpoch(epoch)));
+    }
+    for bad in ["", "AAAA", "AAAAAAAAAAAAAAAAAAAAAAAA", "!!!!!!!!!!!!!!!!!!!!!!"] {
+        assert_eq!(super::epoch_of(&opaque(bad)), None, "{bad}");
+    }
+    assert_eq!(super::epoch_of("e30"), None);
+}

@@ -10,21 +10,17 @@ pub(super) const BEING_SETTLED: &str = "This payment is being settled. Send the 
 pub(super) const BEING_REFUNDED: &str =
     "This payment is being given back, because its call could not be served.";
 
-fn refusal(kind: ProblemKind, code: &'static str, detail: &str, retry_after_s: Option<u32>) -> Refusal {
-    (Problem::new(kind, code, detail), retry_after_s)
-}
-
 pub(super) fn replayed() -> Refusal {
     let detail = "This payment was already used. Do not pay again for the same call.";
-    refusal(ProblemKind::CredentialReplayed, "credential_replayed", detail, None)
+    (Problem::new(ProblemKind::CredentialReplayed, "credential_replayed", detail), None)
 }
 
 pub(super) fn in_progress(detail: &str) -> Refusal {
-    refusal(ProblemKind::PaymentInProgress, "payment_in_progress", detail, Some(1))
+    (Problem::new(ProblemKind::PaymentInProgress, "payment_in_progress", detail), Some(1))
 }
 
 fn pending(code: &'static str, detail: &str) -> Refusal {
-    refusal(ProblemKind::PaymentPending, code, detail, Some(1))
+    (Problem::new(ProblemKind::PaymentPending, code, detail), Some(1))
 }
 
 /// A driver that answers another question than was asked has lost its place: nothing may be assumed.
@@ -54,41 +50,41 @@ pub(super) fn outcome_unknown() -> Refusal {
 
 pub(super) fn over_budget() -> Refusal {
     let detail = "Fees cannot be sponsored right now, and the payment was not taken.";
-    refusal(ProblemKind::PaymentPending, "sponsorship_exhausted", detail, Some(60))
+    (Problem::new(ProblemKind::PaymentPending, "sponsorship_exhausted", detail), Some(60))
 }
 
 pub(super) fn before_restore() -> Refusal {
     let detail = "This challenge was issued before the seller's records were restored from a backup, and what became of it \
         is not known here. Nothing was taken now. Ask the seller if you have paid; otherwise ask for a new price.";
-    refusal(ProblemKind::NotHonoured, "payment_before_restore", detail, None)
+    (Problem::new(ProblemKind::NotHonoured, "payment_before_restore", detail), None)
 }
 
 pub(super) fn key_reused() -> Refusal {
     let detail = "This Idempotency-Key was used for another request. Nothing was taken now. Use another key for this one.";
-    refusal(ProblemKind::IdempotencyConflict, "idempotency_key_reused", detail, None)
+    (Problem::new(ProblemKind::IdempotencyConflict, "idempotency_key_reused", detail), None)
 }
 
 pub(super) fn key_mismatch() -> Refusal {
     let detail = "This payment is a credit for a call that this Idempotency-Key does not name. Send the same credential \
         without the header, or with the key that the payment was made with.";
-    refusal(ProblemKind::IdempotencyConflict, "idempotency_key_mismatch", detail, None)
+    (Problem::new(ProblemKind::IdempotencyConflict, "idempotency_key_mismatch", detail), None)
 }
 
 pub(super) fn other_answer() -> Refusal {
     let detail = "The answer that this payment bought is kept, and it answers another request. Send that request again with \
         the same credential.";
-    refusal(ProblemKind::IdempotencyConflict, "answer_for_another_request", detail, None)
+    (Problem::new(ProblemKind::IdempotencyConflict, "answer_for_another_request", detail), None)
 }
 
 pub(super) fn not_kept() -> Refusal {
     let detail = "This request was served before, and its answer was too large to keep. It is not served again, and nothing \
         was taken now.";
-    refusal(ProblemKind::AnswerNotKept, "answer_not_kept", detail, None)
+    (Problem::new(ProblemKind::AnswerNotKept, "answer_not_kept", detail), None)
 }
 
 pub(super) fn body_too_large(max: usize) -> Refusal {
     let detail = format!(
         "A request with an Idempotency-Key may have a body of at most {max} bytes. Leave the header out to send a longer one."
     );
-    refusal(ProblemKind::ContentTooLarge, "idempotent_body_too_large", &detail, None)
+    (Problem::new(ProblemKind::ContentTooLarge, "idempotent_body_too_large", detail), None)
 }

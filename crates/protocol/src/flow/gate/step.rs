@@ -71,6 +71,7 @@ pub enum Action {
 
 /// What happened.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made a few times a request, and handed over at once")]
 pub enum Event {
     /// The digest of the body that was read.
     Body(Result<Sha256Digest, BodyTooLarge>),

@@ -1,0 +1,124 @@
+//! One connection: made, set up, and with every statement prepared.
+
+use std::time::Duration;
+
+use futures_util::future::{FutureExt, TryFutureExt, try_join_all};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
+
+use super::error::PgError;
+use super::sql::Sql;
+use super::url::PgUrl;
+
+/// How long making a connection may take, its statements included.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a query that only reads may take.
+pub(super) const READ: Duration = Duration::from_secs(12);
+
+/// How every connection works. A lock is waited for less long than a statement runs, and that less long than we wait.
+const SETTINGS: &str = "
+    SET search_path TO farthing;
+    SET client_min_messages TO warning;
+    SET statement_timeout TO '10s';
+    SET lock_timeout TO '5s';
+    SET idle_in_transaction_session_timeout TO '15s';
+    SET default_transaction_isolation TO 'read committed';
+    SET jit TO off;
+    -- Plans are made once, perhaps while tables are still small, and must hold when they have grown.
+    SET plan_cache_mode TO force_generic_plan;
+    SET enable_seqscan TO off;";
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Everything.
+    Write,
+    /// Reading, which the server enforces.
+    Read,
+}
+
+/// A connection that is ready.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) client: Client,
+    statements: Vec<Statement>,
+}
+
+/// A connection before the schema is known to be there.
+pub(super) async fn connect(url: &PgUrl, access: Access) -> Result<Client, PgError> {
+    let connecting = async {
+        let client = url.connect().await?;
+        client.batch_execute(SETTINGS).await?;
+        if access == Access::Read {
+            client.batch_execute("SET default_transaction_read_only TO on").await?;
+        }
+        keep_commits_durable(&client).await?;
+        Ok(client)
+    };
+    within(CONNECT, "connecting", connecting).await
+}
+
+/// An answered step has reached the disk, whatever the server's default is. Waiting for standbys is the operator's choice.
+async fn keep_commits_durable(client: &Client) -> Result<(), tokio_postgres::Error> {
+    let row = client
+        .query_one("SELECT current_setting('synchronous_commit'), current_setting('fsync')", &[])
+        .await?;
+    let (commit, fsync): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    if commit == "off" {
+        client.batch_execute("SET synchronous_commit TO on").await?;
+    }
+    if fsync == "off" {
+        tracing::warn!("the database server runs with fsync = off: a crash of its machine loses payments");
+    }
+    Ok(())
+}
+
+impl Session {
+    /// Prepares every statement.
+    pub(super) async fn new(client: Client) -> Result<Self, PgError> {
+        let prepare = Sql::ALL.iter().map(|sql| client.prepare(sql.text()).boxed());
+        let prepare = try_join_all(prepare).map_err(PgError::from);
+        let statements = within(CONNECT, "preparing", prepare).await?;
+        Ok(Self { client, statements })
+    }
+
+    /// Rows of a statement.
+    pub(super) async fn query(&self, sql: Sql, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PgError> {
+        Ok(self.client.query(self.statement(sql)?, params).await?)
+    }
+
+    /// How many rows a statement changed.
+    pub(super) async fn execute(&self, sql: Sql, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
+        Ok(self.client.execute(self.statement(sql)?, params).await?)
+    }
+
+    fn statement(&self, sql: Sql) -> Result<&Statement, PgError> {
+        self.statements.get(sql.place()).ok_or_else(|| PgError::Refused("a statement is not prepared".into()))
+    }
+
+    pub(super) async fn begin(&self) -> Result<(), PgError> {
+        Ok(self.client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?)
+    }
+
+    /// Gives up what was begun. An error changes nothing: the transaction then ends with its connection.
+    pub(super) async fn roll_back(&self) -> Result<(), PgError> {
+        Ok(self.client.batch_execute("ROLLBACK").await?)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+/// Waits no longer than that.
+pub(super) async fn within<T>(
+    limit: Duration,
+    what: &str,
+    work: impl Future<Output = Result<T, PgError>>,
+) -> Result<T, PgError> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(PgError::Broken(format!("{what} took longer than {} s", limit.as_secs()))),
+    }
+}
