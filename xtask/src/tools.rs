@@ -49,8 +49,11 @@ impl Tools {
 
     /// Programs, and the packages that have them.
     fn debian(&mut self, wanted: &[(&str, &str)]) {
-        let packages: Vec<&str> =
+        let mut packages: Vec<&str> =
             wanted.iter().filter(|(bin, _)| !on_path(bin)).map(|(_, package)| *package).collect();
+        if !has_postgres() {
+            packages.push("postgresql");
+        }
         if packages.is_empty() {
             return;
         }
@@ -61,6 +64,10 @@ impl Tools {
                 .args(&packages));
         if !installed {
             self.missing.push(format!("Debian packages {} (not root, or no apt-get)", packages.join(", ")));
+        }
+        if !has_postgres() {
+            self.missing
+                .push("PostgreSQL: tests of the store on a real server, each of which says so".into());
         }
     }
 
@@ -124,6 +131,17 @@ impl Tools {
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+/// Whether the programs of PostgreSQL are where the tests look for them; the tests start servers of their own.
+#[allow(clippy::disallowed_methods, reason = "where a developer has put it")]
+fn has_postgres() -> bool {
+    let named = std::env::var_os("FARTHING_POSTGRES_BIN").filter(|bin| !bin.is_empty());
+    if let Some(bin) = named {
+        return Path::new(&bin).join("initdb").exists();
+    }
+    let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    on_path("initdb") || debian.into_iter().any(|version| version.path().join("bin/initdb").exists())
 }
 
 fn on_path(program: &str) -> bool {

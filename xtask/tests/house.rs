@@ -45,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const LEAN: &[(&str, usize)] = &[
     ("farthing-money", 10),
     ("farthing-ledger", 30),
+    ("farthing-billing", 35),
     ("farthing-protocol", 60),
     ("farthing-gate", 120),
     ("farthing-client", 150),

@@ -231,6 +231,7 @@ pub fn refund_draws(taken: &[Taken], amount: Amount) -> Result<Vec<Draw>, GrantE
 
 /// The name of refund `n` of a spend, counted from 0. Two processes that have both seen `n` refunds come to the same name,
 /// and the ledger takes one of them: together they cannot give back more than was spent.
+/// Each gives a reference of its own, so that the other's refund is not taken for the same.
 #[must_use]
 pub fn refund_group(spend: GroupId, n: u32) -> GroupId {
     group("refund", &[spend.leg(0).as_u128(), u128::from(n)])

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use farthing_ledger::{AccountId, TransferId};
+use farthing_ledger::{AccountId, AssetId, TransferId};
 use farthing_money::Id;
 use sha2::{Digest, Sha256};
 
@@ -73,6 +73,23 @@ id_128! {
 id_128! {
     /// The name of a grant.
     GrantId
+}
+
+id_128! {
+    /// The name of something that is sold.
+    ProductId
+}
+id_128! {
+    /// Something that a vendor offers, as the caller tells offers apart.
+    OfferId
+}
+
+impl CounterpartyId {
+    /// The ledger account with what a vendor took, in one asset. Its balance is what was bought from the vendor.
+    #[must_use]
+    pub fn payable(self, asset: AssetId) -> AccountId {
+        account("vendor", &[self.0, u128::from(asset.as_u32())])
+    }
 }
 
 /// The name of a linked group, with room for 256 legs: leg `n` has it with `n` in the last byte.

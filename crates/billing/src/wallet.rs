@@ -3,15 +3,15 @@
 //! Under an account of a wallet stand ledger accounts: the paid money, each [`Grant`], a line of credit when policy gives one,
 //! and what the customer owes. Money that comes in and money that a funding source takes back are booked whole and at once,
 //! with content that does not depend on any balance, so that a retry is the same transfer. A chargeback therefore goes to what
-//! is owed, and never fails for want of money; [`repay`] then moves what is there. Say both in one batch.
+//! is owed, and never fails for want of money; [`Wallet::repay`] then moves what is there. Say both in one batch.
 
 use farthing_ledger::{
     Account, AccountId, AssetId, Command, Limit, Net, NewAccount, Step, Tag, Timestamp, Transfer,
 };
 use farthing_money::{Amount, MoneyError};
 
-pub use crate::grant::{draw, refund_draws};
 use crate::grant::{Grant, Purpose};
+pub use crate::grant::{draw, refund_draws};
 use crate::id::{CustomerId, GrantId, GroupId, account};
 use crate::{Chart, Reason};
 

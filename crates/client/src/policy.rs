@@ -154,6 +154,9 @@ impl Policy {
         let mut checks = Vec::new();
         for rules in &self.layers {
             checks.extend(rules.transport(site));
+            if !rules.knows_hosts() {
+                continue;
+            }
             checks.push(match rules.standing(site) {
                 Standing::Unknown(_) if approved => Check::passed(
                     "hosts.ask",

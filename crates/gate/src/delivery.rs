@@ -7,10 +7,10 @@
 //! | the service answers with a status other than 2xx and 3xx | `Undelivered`, before the answer goes out | the call to come, or its money back |
 //! | the service fails or panics, or its answer is dropped by whoever embeds the gate | `Undelivered` | the same |
 //! | a 2xx or 3xx body ends in an error, or short of its announced length | `Undelivered`, before the error goes out | the same |
+//! | the same, after the client has broken its own request off | `Undelivered`, at most `redeliveries` times, then `Delivered` | the call again, so often |
 //! | a 2xx or 3xx body was handed over to its last byte | `Delivered` | the answer |
 //! | the client leaves before that, and the rest of the answer comes and is small enough | `Undelivered` with the answer | that answer, on the same credential, until it was delivered once |
-//! | the client leaves before that, and the answer is too large to keep, or does not end in time | `Undelivered`, at most `redeliveries` times, then `Delivered` | the call again, so often |
-//! | the client leaves before that, and the rest of the answer breaks | `Undelivered` | the call to come, or its money back |
+//! | the client leaves before that, and the answer is too large to keep, breaks, or does not end in time | `Undelivered`, at most `redeliveries` times, then `Delivered` | the call again, so often |
 //! | the process dies | nothing: the lease runs out, and the payer is served again | the call to come |
 //!
 //! So `Delivered` is recorded when the last byte was handed over and not before: a payer is rather served twice by a crash than
@@ -221,7 +221,8 @@ impl Paid {
         }
         self.asked.tell_kept(&mut response);
         response.extensions_mut().insert(self.by);
-        let passing = Passing::new(self.delivering, head, copy);
+        let upload = response.extensions_mut().remove();
+        let passing = Passing::new(self.delivering, head, copy).uploaded(upload);
         response.map(|body| DeliveryBody::paid(body, before, passing))
     }
 
@@ -260,15 +261,16 @@ impl fmt::Debug for Paid {
     }
 }
 
-/// The answer to a call that was served before, once more (C23). Nothing is recorded.
-pub(crate) fn replay(replay: &Replay) -> Answer {
-    let mut response = respond(&replay.answer);
+/// The answer to a call that was served before, once more (C23). Nothing is recorded. None while too many others are on their
+/// way out.
+pub(crate) fn replay(replay: Replay, copies: &Copies) -> Option<Answer> {
+    let mut response = copies.lend(*replay.answer)?;
     make_private(response.headers_mut());
     if response.status().is_success() {
         attach_receipt(response.headers_mut(), &replay.receipt);
     }
     response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
-    response
+    Some(response)
 }
 
 /// Takes out of a served answer what only the gate may say.

@@ -107,6 +107,10 @@ impl PreparedRoute {
 }
 
 /// What [`Gate::begin`] comes to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost every request is decided at once, without an allocation for it"
+)]
 pub(crate) enum Begun<B> {
     /// Nothing has to be waited for.
     Decided(Decision<B>),
@@ -315,9 +319,14 @@ impl Gate {
                 Decision::Serve(request, Permit(Kind::Reserved(reserved)))
             }
             Ok(Driven::Replay(again, kept)) => {
+                let Some(mut answer) = replay(*again, &self.inner.copies) else {
+                    let detail = "Too many kept answers are being sent. Send the same credential again.";
+                    let problem = Problem::new(ProblemKind::PaymentPending, "gate_busy", detail);
+                    self.refused(told, problem.code);
+                    return Decision::Answer(answer::refuse(&problem, Some(1)));
+                };
                 let route = &*self.inner.routes[index].name;
                 self.inner.observer.observe(GateEvent::ReplayServed { route });
-                let mut answer = replay(&again);
                 tell_kept(&mut answer, kept.as_ref());
                 Decision::Answer(answer)
             }

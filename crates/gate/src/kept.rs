@@ -43,12 +43,33 @@ impl Default for AnswerOptions {
 pub(crate) struct Copies {
     pub(crate) options: AnswerOptions,
     budget: Arc<Semaphore>,
+    /// The same again, for answers that go out once more: whoever asks for those takes no room from those that are made.
+    lent: Arc<Semaphore>,
+}
+
+/// A kept answer's body on its way out once more, and its share of the room.
+struct Lent(Vec<u8>, #[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl Copies {
     pub(crate) fn new(options: AnswerOptions) -> Self {
         let bytes = options.budget_bytes.min(Semaphore::MAX_PERMITS);
-        Self { options, budget: Arc::new(Semaphore::new(bytes)) }
+        Self { options, budget: Arc::new(Semaphore::new(bytes)), lent: Arc::new(Semaphore::new(bytes)) }
+    }
+
+    /// A kept answer as a response; none while too many others are on their way out.
+    pub(crate) fn lend(&self, mut answer: StoredAnswer) -> Option<Response<Full<Bytes>>> {
+        // One that is larger than all the room, because there was more of it once, takes all of it.
+        let bytes = answer.body.len().min(self.options.budget_bytes);
+        let permit = Arc::clone(&self.lent).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()?;
+        let response = head_of(&answer);
+        let body = Bytes::from_owner(Lent(std::mem::take(&mut answer.body), permit));
+        Some(response.map(|()| Full::new(body)))
     }
 
     /// A copy of an answer with this head, of which nothing has passed. `target` says which request it answers.
@@ -163,7 +184,11 @@ impl AnswerCopy {
 
 /// A kept answer as a response. A header that HTTP does not take is left out.
 pub(crate) fn respond(answer: &StoredAnswer) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::copy_from_slice(&answer.body)));
+    head_of(answer).map(|()| Full::new(Bytes::copy_from_slice(&answer.body)))
+}
+
+fn head_of(answer: &StoredAnswer) -> Response<()> {
+    let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     for (name, value) in &answer.headers {
         let name = HeaderName::try_from(name.as_str());

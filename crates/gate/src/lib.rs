@@ -27,6 +27,7 @@ mod kept;
 mod layer;
 mod lease;
 pub mod observe;
+mod pace;
 mod passing;
 mod path;
 mod permit;

@@ -13,10 +13,13 @@ use http::{Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::delivery::{Delivering, End};
 use crate::kept::{AnswerCopy, announced};
 use crate::observe::{Ending, Undelivered};
+use crate::pace::Pace;
+use crate::proxy::UploadWatch;
 
 /// The body of an answer that was kept.
 pub type KeptBody = DeliveryBody<Full<Bytes>, Infallible>;
@@ -57,6 +60,9 @@ pub(crate) struct Passing {
     /// Bytes that were handed over.
     passed: u64,
     handed: Handed,
+    /// What became of the request's body, where a proxy has sent it.
+    upload: Option<UploadWatch>,
+    pace: Pace,
 }
 
 /// Whether the answer's head was given to whoever writes it to the client.
@@ -67,8 +73,22 @@ enum Handed {
 }
 
 impl Passing {
-    pub(crate) const fn new(delivering: Delivering, head: Head, copy: AnswerCopy) -> Self {
-        Self { delivering, head, copy, passed: 0, handed: Handed::Yes }
+    pub(crate) fn new(delivering: Delivering, head: Head, copy: AnswerCopy) -> Self {
+        Self {
+            delivering,
+            head,
+            copy,
+            passed: 0,
+            handed: Handed::Yes,
+            upload: None,
+            pace: Pace::begin(Instant::now()),
+        }
+    }
+
+    /// Whoever breaks its own request off makes the answer break.
+    pub(crate) fn uploaded(mut self, upload: Option<UploadWatch>) -> Self {
+        self.upload = upload;
+        self
     }
 
     fn end(self, end: impl FnOnce(AnswerCopy, Head) -> End) -> Option<JoinHandle<()>> {
@@ -84,8 +104,24 @@ impl Passing {
         }));
     }
 
+    /// The reader has a part.
+    fn passed(&mut self, data: &Bytes) {
+        self.passed += data.len() as u64;
+        self.pace.has(Instant::now());
+    }
+
+    /// The answer broke: by the service, unless its reader can have done it.
     fn broke(self) -> Option<JoinHandle<()>> {
+        let by_reader = self.upload.as_ref().is_some_and(UploadWatch::has_failed);
+        if by_reader || self.pace.has_stalled() {
+            return self.left_unkept();
+        }
         self.end(|_, _| End::Failed(Undelivered::BodyBroke))
+    }
+
+    /// The reader has left, and there is no copy.
+    fn left_unkept(self) -> Option<JoinHandle<()>> {
+        self.end(|_, head| End::LeftUnkept(head.status))
     }
 
     /// The reader has left, and this is all there is of the answer.
@@ -189,9 +225,12 @@ where
             this.state = State::Done;
             return Poll::Ready(error.map(Err));
         }
+        if let State::Open(passing, _) = &mut this.state {
+            passing.pace.asks(Instant::now());
+        }
         if let Some(frame) = this.before.pop_front() {
             if let (State::Open(passing, _), Some(data)) = (&mut this.state, frame.data_ref()) {
-                passing.passed += data.len() as u64;
+                passing.passed(data);
             }
             return Poll::Ready(Some(Ok(frame)));
         }
@@ -199,7 +238,7 @@ where
         match ready!(Pin::new(inner).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let (State::Open(passing, _), Some(data)) = (&mut this.state, frame.data_ref()) {
-                    passing.passed += data.len() as u64;
+                    passing.passed(data);
                     passing.copy.push(data);
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -306,8 +345,8 @@ where
     });
     match end.await {
         Ok(ReadOn::Whole | ReadOn::TooLarge) => passing.left(),
-        Ok(ReadOn::Broke) => drop(passing.broke()),
-        Err(_) => drop(passing.end(|_, head| End::LeftUnkept(head.status))),
+        // Perhaps because it was left: a client that ends its connection ends its request, and that may end the answer.
+        Ok(ReadOn::Broke) | Err(_) => drop(passing.left_unkept()),
     }
 }
 

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{
-    AdvanceError, Claim, ClaimId, ClaimStep, Delivery, Listed, Page, ReservationFate, Resolution, StoreError,
-    Verifier,
+    AdvanceError, Claim, ClaimId, ClaimState, ClaimStep, Delivery, Listed, Page, ReservationFate, Resolution,
+    StoreError, Verifier,
 };
 use futures_util::{StreamExt, stream};
 use tokio::task::AbortHandle;
@@ -282,10 +282,12 @@ impl Inner {
         round.silent = silent;
     }
 
-    /// Nobody serves it any more, and nothing was asked of its payer.
+    /// Nobody serves it any more, and nothing was asked of its payer. In its holder's name: without one, the step would fail a
+    /// payment that was claimed anew since, and is being settled.
     async fn give_up(&self, claim: &Claim) -> Fate {
-        let why = "abandoned".to_owned();
-        let step = ClaimStep::Failed { why, reservation: ReservationFate::Released, holder: None };
+        let ClaimState::Reserved { lease } = claim.state else { return Fate::Closed };
+        let (why, holder) = ("abandoned".to_owned(), Some(lease.holder));
+        let step = ClaimStep::Failed { why, reservation: ReservationFate::Released, holder };
         self.close(&claim.new.id, step, Fate::Abandoned).await
     }
 

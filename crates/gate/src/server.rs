@@ -27,6 +27,7 @@ use crate::proxy::{ClientAddr, Proxy};
 
 mod activity;
 mod front;
+mod linger;
 mod peers;
 mod places;
 mod tls;

@@ -55,8 +55,8 @@ impl Call {
 
 async fn fail(rig: &Rig, n: usize) -> Call {
     let (what, leaves) = KINDS[n / 4 % KINDS.len()];
-    let path = format!("/{}/{what}", if n % 2 == 0 { "paid" } else { "after" });
-    let key = (n / 2 % 2 == 0).then(|| format!("key-{n}"));
+    let path = format!("/{}/{what}", if n.is_multiple_of(2) { "paid" } else { "after" });
+    let key = (n / 2).is_multiple_of(2).then(|| format!("key-{n}"));
     let (credential, id) = rig.buy_with_body("GET", &path, &format!("0x{n}"), "").await;
     let call = Call { path, credential, key, id };
     match leaves {

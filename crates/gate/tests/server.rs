@@ -250,3 +250,28 @@ async fn readers_that_stall_are_closed() {
     assert!(response.into_body().collect().await.is_err());
     assert!(server.get("/healthz").await.starts_with("HTTP/1.1 200 "));
 }
+
+/// Whoever uploads much and is asked to pay learns the price, and not that the connection broke.
+#[tokio::test]
+async fn an_answer_comes_before_a_long_body_was_read() {
+    const UPLOAD: usize = 12 << 20;
+    let server = server().await;
+    for round in 0..10 {
+        let stream = server.connect().await;
+        let (mut read, mut write) = stream.into_split();
+        let upload = tokio::spawn(async move {
+            let head = format!(
+                "POST /paid/x HTTP/1.1\r\nHost: h\r\nContent-Length: {UPLOAD}\r\nConnection: close\r\n\r\n"
+            );
+            write.write_all(head.as_bytes()).await?;
+            // A client that looks at nothing before it has sent everything.
+            write.write_all(&vec![b'x'; UPLOAD]).await
+        });
+        let sent = in_the_end("the upload", upload).await.unwrap();
+        assert!(sent.is_ok(), "round {round}: {sent:?}");
+        let mut answer = Vec::new();
+        in_the_end("the answer", read.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 402 "), "round {round}: {answer:.200}");
+    }
+}

@@ -21,10 +21,10 @@ impl Limits {
     pub const SETTLED_BYTES: usize = 64 * 1024;
     /// Bytes of the reason of a failure.
     pub const WHY_BYTES: usize = 4 * 1024;
-    /// Bytes of the body of an answer that is kept. What is larger is not kept at all: ask before handing it in.
-    pub const ANSWER_BYTES: usize = 1024 * 1024;
+    /// Bytes of the body of an answer that is kept: as many as a gateway may be configured to keep. Ask before handing more in.
+    pub const ANSWER_BYTES: usize = 64 * 1024 * 1024;
     /// Bytes of the headers of an answer that is kept, names and values.
-    pub const ANSWER_HEADERS_BYTES: usize = 64 * 1024;
+    pub const ANSWER_HEADERS_BYTES: usize = 512 * 1024;
     /// The last instant that is kept, in milliseconds: what fits SQL's signed 64 bits.
     pub const LAST_MS: u64 = i64::MAX.unsigned_abs();
     /// The most claims that one call lists or forgets.

@@ -15,6 +15,7 @@ pub(crate) const ABANDONED: &str = "the process that held the lease ended before
 
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one lives at a time, for as long as a step takes")]
 pub(crate) enum Transition {
     /// The claim goes to this state.
     To(ClaimState),

@@ -5,11 +5,11 @@ use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{
     Amends, ClaimId, ClaimKey, ClaimStep, ClaimStore, Delivery, First, LeaseHolder, NewClaim, ReservationFate,
 };
+use farthing_store::testkit::postgres::Cluster;
 use farthing_store::testkit::{
     Operation, Probe, Sharing, answer, begin_refund, claim_store_suite, failed, failed_and_spent, lease_of,
     new_claim, refunded, reservation, same_request, settled,
 };
-use farthing_store::testkit::postgres::Cluster;
 use farthing_store::{MemoryClaims, PgClaims, PgUrl, SqliteClaims};
 use proptest::prelude::*;
 

@@ -25,6 +25,7 @@ pub(crate) mod sandbox;
 mod reload;
 mod serve;
 mod stop;
+mod store;
 mod wallet;
 
 /// The money layer for machines that buy from machines
@@ -56,6 +57,8 @@ enum Command {
     Payments(Box<payments::Args>),
     /// Write, check and explain the policy that payments are made within
     Policy(policy::Args),
+    /// Show what a gateway's store holds and owes, and fence a restored one
+    Store(store::Args),
     /// Run a Tempo chain on this machine, for development
     Sandbox(sandbox::Args),
     /// Show a seller and a buyer working together
@@ -108,6 +111,7 @@ async fn dispatch(command: Command, output: Output) -> Result<Exit, CliError> {
         Command::Wallet(args) => wallet::run(*args, output).await,
         Command::Payments(args) => payments::run(*args, output).await,
         Command::Policy(args) => policy::run(args, output),
+        Command::Store(args) => store::run(args, output).await,
         Command::Sandbox(args) => sandbox::run(args, output).await,
         Command::Demo(args) => demo::run(args, output).await,
         Command::Config(args) => config::run(&args, output),

@@ -60,7 +60,6 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct ResolveArgs {
     /// Which payment
-    #[arg(required_unless_present = "all")]
     id: Option<String>,
     /// Every open payment
     #[arg(long, conflicts_with = "id")]
@@ -88,8 +87,12 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         (Some(Command::List(more)), _) => list::run(&journal, &args.list.and(more), output)?,
         (Some(Command::Resolve(resolve)), _) => {
             let which = match resolve.id {
-                Some(id) => resolve::Which::One(find(&journal, &id)?),
-                None => resolve::Which::All,
+                Some(id) => resolve::Which::One(Box::new(find(&journal, &id)?)),
+                None if resolve.all => resolve::Which::All,
+                None => {
+                    let message = "it is not said which payment to look up";
+                    return Err(CliError::usage("usage", message).help("name one, or add --all"));
+                }
             };
             return resolve::run(which, &resolve.network, output).await;
         }

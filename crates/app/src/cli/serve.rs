@@ -47,8 +47,8 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     if args.check {
         return check(&config, &file, output).await;
     }
-    let store = Arc::new(SqliteClaims::open(&config.store)?);
-    let standing = Standing { file, store: Arc::clone(&store) as _, observers: watched.observers(), output };
+    let store = output.progress("opening the store", config.store.open()).await?;
+    let standing = Standing { file, store: Arc::clone(&store), observers: watched.observers(), output };
     let (serving, seller) = Serving::new(config, standing)?;
     let config = serving.config();
     output.progress("asking the chain", seller::check_chain(&config.tempo)).await?;
@@ -57,7 +57,7 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         CliError::usage("listen", format!("gateway.listen: cannot listen on {}: {why}", config.listen))
             .help("choose another port, or stop what listens there")
     })?;
-    let admin = watched.listen(config, Arc::clone(&store) as _).await?;
+    let admin = watched.listen(config, Arc::clone(&store)).await?;
     let recovered = output.progress("looking up payments that were in flight", seller.gate.recover()).await;
     let recovered = recovered.map_err(|error| CliError::unexpected("store", error.to_string()))?;
     let scheme = if config.tls.is_some() { "https" } else { "http" };

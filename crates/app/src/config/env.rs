@@ -13,6 +13,8 @@ pub const POLICY: &str = "FARTHING_POLICY";
 /// What is logged, such as `info` or `farthing_gate=debug`.
 pub const LOG: &str = "FARTHING_LOG";
 
+/// The password of the database that `farthing store --store` names.
+pub const STORE_PASSWORD: &str = "FARTHING_STORE_PASSWORD";
 /// Set to make new wallets cheap to unlock, and to guess: for tests and demonstrations.
 pub const LIGHT_KEYS: &str = "FARTHING_LIGHT_KEYS";
 

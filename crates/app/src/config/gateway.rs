@@ -1,11 +1,12 @@
 //! The configuration of `farthing serve`: what the file says, read and checked. Nothing here opens a socket or a store.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use farthing_gate::proxy::{ForwardedTrust, HostHeader};
 use farthing_protocol::{CredentialHeader, Secret};
+use farthing_store::Location;
 use url::Url;
 
 use super::answers::AnswersConfig;
@@ -28,8 +29,8 @@ pub struct GatewayConfig {
     pub realm: String,
     /// Where paid requests go.
     pub upstream: Upstream,
-    /// The SQLite file of claims.
-    pub store: PathBuf,
+    /// Where payments are remembered.
+    pub store: Location,
     /// Binds challenges.
     pub secret: Secret,
     /// What bound challenges before the last rotation.
@@ -166,7 +167,7 @@ fn read_root(root: &Section<'_>, around: Surroundings<'_>) -> Option<GatewayConf
 struct Front {
     listen: SocketAddr,
     realm: String,
-    store: PathBuf,
+    store: Location,
     secret: Secret,
     previous_secret: Option<Secret>,
     rotation: Rotation,
@@ -201,10 +202,7 @@ fn read_front(
         "the public host that buyers call, such as \"api.example.com\"; it is never taken from a request",
         value::realm,
     );
-    let store =
-        section.require("store", "the file that remembers payments, such as \"farthing.db\"", |text| {
-            if text.is_empty() { Err("is empty".into()) } else { Ok(value::beside(around.file, text)) }
-        });
+    let store = super::store::read(section, around, warnings);
     let challenge_ttl = section.parse("challenge_ttl", challenge_ttl).unwrap_or(Duration::from_secs(300));
     let credential_header = section.parse("credential_header", credential_header).unwrap_or_default();
     let keys = SecretKeys { inline: Some("secret"), file: "secret_file", env: "secret_env" };

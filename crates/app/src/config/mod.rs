@@ -14,6 +14,7 @@ pub mod read;
 pub mod refund;
 pub mod route;
 pub mod secret;
+pub mod store;
 pub mod tempo;
 pub mod tls;
 pub mod token;

@@ -15,6 +15,7 @@ mod proxy;
 mod reload;
 mod request;
 mod server;
+mod store;
 mod support;
 mod usage;
 mod wallet;

@@ -15,10 +15,13 @@ fn with_policy(text: &str) -> Home {
     home
 }
 
+/// Line, key, and words.
+type Mistake = (u64, &'static str, &'static str);
+
 #[test]
 fn every_mistake_is_told_with_its_line_its_key_and_what_would_be_right() {
     // The file; then line, key, and words of each mistake.
-    let cases: &[(&str, &[(u64, &str, &str)])] = &[
+    let cases: &[(&str, &[Mistake])] = &[
         ("[limits]\ncal = \"1\"\n", &[(2, "limits.cal", "did you mean `call`?")]),
         ("[limits]\ncall = 0.1\n", &[(2, "limits.call", "is a float; write a string in quotes")]),
         ("[limits]\ncall = \"ten\"\n", &[(2, "limits.call", "`ten` is not a limit")]),
@@ -145,7 +148,7 @@ fn unknown_hosts_are_refused_off_a_terminal_and_the_command_line_only_narrows() 
     let unknown = call(&network, "/paid", &[]);
     assert_eq!(unknown.code, 4, "{unknown:?}");
     assert!(
-        unknown.stderr.contains("does not know 127.0.0.1, and there is no terminal to ask on"),
+        unknown.stderr.contains("does not know 127.0.0.1, and nobody was asked on a terminal"),
         "{unknown:?}"
     );
     assert!(unknown.stderr.contains("hosts.allow"), "{unknown:?}");

@@ -44,7 +44,8 @@ impl Root {
     /// Opens the two accounts that every tree under this wallet needs. It may be said again.
     #[must_use]
     pub fn open(&self) -> [Step; 2] {
-        let open = |id, asset| Step::single(Command::OpenAccount(NewAccount { id, asset, limit: Limit::None }));
+        let open =
+            |id, asset| Step::single(Command::OpenAccount(NewAccount { id, asset, limit: Limit::None }));
         [open(self.allowances(), self.chart.allowance), open(self.seats(), self.chart.seats)]
     }
 }
@@ -97,7 +98,7 @@ impl Path {
     /// no hold is open.
     ///
     /// # Errors
-    /// [`BudgetRejection::PathBroken`] for the wallet itself, which is no budget.
+    /// [`BudgetRejection::NotApplicable`] for the wallet itself, which is no budget.
     pub fn close(&self, group: GroupId) -> Result<Plan, BudgetRejection> {
         let leaf = self.leaf_or_broken()?;
         let mut plan = Plan::default();
@@ -118,11 +119,11 @@ impl Path {
     /// the envelope again: then it is said again, with another name.
     ///
     /// # Errors
-    /// [`BudgetRejection::PathBroken`] unless the budget is carved.
+    /// [`BudgetRejection::NotApplicable`] unless the budget is carved.
     pub fn reclaim(&self, group: GroupId, available: Amount) -> Result<Plan, BudgetRejection> {
         let leaf = self.leaf_or_broken()?;
         if !leaf.is_carved() {
-            return Err(BudgetRejection::PathBroken { budget: leaf.id });
+            return Err(BudgetRejection::NotApplicable { budget: leaf.id });
         }
         let (mut plan, parent) = (Plan::default(), self.parent());
         let mut legs = Legs::of(group, Tag { subject: 0, reference: leaf.id.as_u128() });
@@ -140,12 +141,12 @@ impl Path {
     /// and carved out.
     ///
     /// # Errors
-    /// [`BudgetRejection::Closed`], [`BudgetRejection::PathBroken`] for a carved budget, and the rules about numbers.
+    /// [`BudgetRejection::Closed`], [`BudgetRejection::NotApplicable`] for a carved budget, and the rules about numbers.
     pub fn amend_total(&self, group: GroupId, total: Option<Amount>) -> Result<Plan, BudgetRejection> {
         self.check_open()?;
         let leaf = self.leaf_or_broken()?;
         if leaf.is_carved() {
-            return Err(BudgetRejection::PathBroken { budget: leaf.id });
+            return Err(BudgetRejection::NotApplicable { budget: leaf.id });
         }
         let amended = Budget { funding: Funding::Shared { total }, ..leaf.clone() };
         amended.check_numbers()?;
@@ -158,14 +159,14 @@ impl Path {
     /// Raises or lowers a limit in the window that runs. Later windows are opened with the budget's definition.
     ///
     /// # Errors
-    /// [`BudgetRejection::Closed`], [`BudgetRejection::PathBroken`] unless it is a limit of this budget, and the rules about
+    /// [`BudgetRejection::Closed`], [`BudgetRejection::NotApplicable`] unless it is a limit of this budget, and the rules about
     /// numbers.
     pub fn amend_rate(&self, change: &RateChange) -> Result<Plan, BudgetRejection> {
         self.check_open()?;
         let leaf = self.leaf_or_broken()?;
         let each = change.from.scope == Scope::EachCounterparty;
         if !leaf.rates.contains(&change.from) || each != change.counterparty.is_some() {
-            return Err(BudgetRejection::PathBroken { budget: leaf.id });
+            return Err(BudgetRejection::NotApplicable { budget: leaf.id });
         }
         let rates = vec![Rate { most: change.most, ..change.from }];
         Budget { rates, ..leaf.clone() }.check_numbers()?;
@@ -200,8 +201,7 @@ impl Path {
         let mut plan = Plan::default();
         let mut legs = Legs::of(refund.group, Tag { subject: 0, reference: refund.reference });
         for payer in self.paying().iter().filter(|payer| payer.state == BudgetState::Open) {
-            let mut leg =
-                self.allowance(self.root().allowances(), payer.id.total_account(), refund.amount);
+            let mut leg = self.allowance(self.root().allowances(), payer.id.total_account(), refund.amount);
             leg.reason = Reason::Refund;
             plan.transfer(legs.transfer(leg), Blame::Total(payer.id));
         }
@@ -233,9 +233,7 @@ impl Path {
         let source = self.root().allowances();
         let leg = match after.checked_sub(before) {
             Ok(more) => self.allowance(source, account, more),
-            Err(_) => {
-                self.allowance(account, source, before.checked_sub(after).unwrap_or(Amount::ZERO))
-            }
+            Err(_) => self.allowance(account, source, before.checked_sub(after).unwrap_or(Amount::ZERO)),
         };
         plan.transfer(Legs::of(group, Tag::default()).transfer(leg), blame);
     }
@@ -249,11 +247,16 @@ impl Path {
         Leg { debit, credit, asset: self.root().chart.seats, amount, reason: Reason::Seat }
     }
 
-    const fn money_leg(&self, debit: AccountId, credit: AccountId, (amount, reason): (Amount, Reason)) -> Leg {
+    const fn money_leg(
+        &self,
+        debit: AccountId,
+        credit: AccountId,
+        (amount, reason): (Amount, Reason),
+    ) -> Leg {
         Leg { debit, credit, asset: self.root().chart.money, amount, reason }
     }
 
     fn leaf_or_broken(&self) -> Result<&Budget, BudgetRejection> {
-        self.leaf().ok_or(BudgetRejection::PathBroken { budget: BudgetId::from_u128(0) })
+        self.leaf().ok_or(BudgetRejection::NotApplicable { budget: BudgetId::from_u128(0) })
     }
 }

@@ -168,7 +168,8 @@ impl Budget {
             Funding::Carved { amount } | Funding::Shared { total: Some(amount) } => Some(amount),
             Funding::Shared { total: None } => None,
         };
-        let limits = || of_funding.iter().chain(&self.per_call).chain(self.rates.iter().map(|rate| &rate.most));
+        let limits =
+            || of_funding.iter().chain(&self.per_call).chain(self.rates.iter().map(|rate| &rate.most));
         if limits().any(|limit| limit.is_zero()) {
             return Err(BudgetRejection::LimitZero { budget });
         }

@@ -42,6 +42,7 @@
 //! | # | code | rule | by |
 //! |---|---|---|---|
 //! | 1 | `budget_tree_too_deep`, `budget_path_broken` | the budgets lead to the wallet | check |
+//! | | `budget_not_applicable` | what is asked can be asked of this budget | check |
 //! | 2 | `budget_closed` | every budget on the path is open | check, ledger |
 //! | 3 | `budget_id_reserved` | a new id is neither all zeros nor all ones | check |
 //! | 4 | `budget_wrong_parent` | a new budget names the parent under which it is created | check |

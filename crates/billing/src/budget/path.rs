@@ -2,8 +2,8 @@
 
 use farthing_ledger::AccountId;
 
-use super::definition::{Budget, BudgetState, MAX_DEPTH, Root};
 use super::BudgetRejection;
+use super::definition::{Budget, BudgetState, MAX_DEPTH, Root};
 use crate::id::BudgetId;
 
 /// A budget and its ancestors, the budget first. An empty path is the wallet itself.

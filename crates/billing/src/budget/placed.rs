@@ -72,7 +72,8 @@ impl Placed {
             return Err(PlacedError::NotASpend);
         }
         let of = |reason: Reason| holds.iter().copied().filter(move |h| h.new.transfer.code == reason.code());
-        let (limits, money): (Vec<Hold>, Vec<Hold>) = (of(Reason::Limit).collect(), of(Reason::Spend).collect());
+        let (limits, money): (Vec<Hold>, Vec<Hold>) =
+            (of(Reason::Limit).collect(), of(Reason::Spend).collect());
         let open = money.iter().any(|hold| hold.state == HoldState::Open);
         if !open || limits.len() + money.len() != holds.len() {
             return Err(PlacedError::NotASpend);

@@ -16,6 +16,12 @@ pub enum BudgetRejection {
         /// Where the path breaks.
         budget: BudgetId,
     },
+    /// What is asked cannot be asked of this budget, such as reclaiming from one that is not carved.
+    #[error("this cannot be asked of budget {budget}")]
+    NotApplicable {
+        /// Which; all zeros for the wallet itself.
+        budget: BudgetId,
+    },
     /// A budget on the path is closed.
     #[error("budget {budget} is closed")]
     Closed {
@@ -157,6 +163,7 @@ impl BudgetRejection {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::PathBroken { .. } => "budget_path_broken",
+            Self::NotApplicable { .. } => "budget_not_applicable",
             Self::Closed { .. } => "budget_closed",
             Self::IdReserved => "budget_id_reserved",
             Self::WrongParent => "budget_wrong_parent",

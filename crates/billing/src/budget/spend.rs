@@ -69,8 +69,7 @@ impl Path {
         self.check_call(spend)?;
         let mut plan = Plan::default();
         let by = self.leaf().map_or(0, |leaf| leaf.id.as_u128());
-        let mut legs =
-            Legs::of(spend.group, Tag { subject: spend.subject.as_u128(), reference: by });
+        let mut legs = Legs::of(spend.group, Tag { subject: spend.subject.as_u128(), reference: by });
         let mut hold = |plan: &mut Plan, leg: Leg, blame| {
             let transfer = legs.transfer(leg);
             plan.add(Command::Hold(NewHold { transfer, expiry: spend.expiry }), blame);

@@ -47,8 +47,12 @@ struct World {
 
 impl World {
     fn with(money: u128) -> Self {
-        let mut world =
-            Self { engine: Engine::new(1, 0, Timestamp::EPOCH), entries: Vec::new(), now: NOON, groups: 1_000 };
+        let mut world = Self {
+            engine: Engine::new(1, 0, Timestamp::EPOCH),
+            entries: Vec::new(),
+            now: NOON,
+            groups: 1_000,
+        };
         let usd = Asset::new("USD", 2, AssetKind::Fiat).unwrap();
         let open = |id, limit| Command::OpenAccount(NewAccount { id, asset: CHART.money, limit });
         let mut steps = vec![Command::DefineAsset(NewAsset { id: CHART.money, asset: usd.clone() })];
@@ -142,9 +146,12 @@ impl World {
 
     fn balances(&self, budget: &Budget) -> (u128, u128, u128, u128) {
         let account = |id| self.engine.account(id).unwrap();
-        let BudgetBalances { spent, held, carved, available } =
-            BudgetBalances::of(budget, account(budget.id.total_account()), account(budget.id.carved_account()))
-                .unwrap();
+        let BudgetBalances { spent, held, carved, available } = BudgetBalances::of(
+            budget,
+            account(budget.id.total_account()),
+            account(budget.id.carved_account()),
+        )
+        .unwrap();
         (spent.base(), held.base(), carved.base(), available.base())
     }
 }
@@ -253,13 +260,19 @@ fn money_is_drawn_from_grants_and_captured_in_their_order() {
     assert_eq!(world.code(path.spend_drawn(&wish, &draws(30, 20))), "applied");
     let first = world.placed(wish.group).capture(&capture(group(7), 10, Remainder::Keep)).unwrap();
     world.apply(&first);
-    assert_eq!((world.available(GIFT), world.available(WALLET), world.placed(wish.group).left()), (0, 80, amount(40)));
+    assert_eq!(
+        (world.available(GIFT), world.available(WALLET), world.placed(wish.group).left()),
+        (0, 80, amount(40))
+    );
     let over = world.placed(wish.group).capture(&capture(group(8), 41, Remainder::Release));
     assert_eq!(over.unwrap_err().code(), "exceeds_spend");
     let last = world.placed(wish.group).capture(&capture(group(8), 25, Remainder::Release)).unwrap();
     assert!(world.apply(&last).iter().all(|outcome| *outcome == Outcome::Applied));
     // 35 in all: the gift's 30 first, then 5 of what was paid.
-    assert_eq!((world.available(GIFT), world.available(WALLET), world.balances(&budget)), (0, 95, (35, 0, 0, 55)));
+    assert_eq!(
+        (world.available(GIFT), world.available(WALLET), world.balances(&budget)),
+        (0, 95, (35, 0, 0, 55))
+    );
     assert!(Placed::read(&world.legs(wish.group)).is_err(), "it is finished");
     let voided = world.wish(40);
     world.code(path.spend(&voided));
@@ -316,7 +329,8 @@ fn windows_follow_the_calendar_and_counterparties_stand_apart() {
 /// Every process plans from what it knew before any of them asked.
 #[test]
 fn a_thousand_plans_of_one_moment_take_exactly_what_is_there() {
-    let cases: [(u128, Option<u128>, usize); 3] = [(400, None, 400), (10_000, Some(400), 400), (7, Some(3), 3)];
+    let cases: [(u128, Option<u128>, usize); 3] =
+        [(400, None, 400), (10_000, Some(400), 400), (7, Some(3), 3)];
     for (money, total, succeed) in cases {
         let mut world = World::with(money);
         let path = world.create(&Path::wallet(ROOT), &shared(1, None, total));

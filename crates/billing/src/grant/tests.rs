@@ -49,7 +49,11 @@ fn what_has_run_out_is_not_drawn_and_its_rest_is_swept() {
     assert_eq!(draw(&given, amount(5), at(50)), Err(short));
     let (asset, to) = (AssetId::from_u32(1), AccountId::from_u128(9));
     let sweep = |now, base| {
-        gift.sweep(asset, to, &Sweep { group: GroupId::from_u128(1 << 8), available: amount(base), now: at(now) })
+        gift.sweep(
+            asset,
+            to,
+            &Sweep { group: GroupId::from_u128(1 << 8), available: amount(base), now: at(now) },
+        )
     };
     assert!(sweep(49, 5).is_none() && sweep(50, 0).is_none() && sweep(50, 5).is_some());
 }
@@ -57,9 +61,8 @@ fn what_has_run_out_is_not_drawn_and_its_rest_is_swept() {
 #[test]
 fn a_spend_draws_on_a_bounded_number_of_grants() {
     let many = u128::try_from(MAX_DRAWS).unwrap() + 1;
-    let given: Vec<Available> = (1..=many)
-        .map(|n| Available { grant: grant(n, Purpose::Promotional), amount: amount(1) })
-        .collect();
+    let given: Vec<Available> =
+        (1..=many).map(|n| Available { grant: grant(n, Purpose::Promotional), amount: amount(1) }).collect();
     assert_eq!(draw(&given, amount(many), at(10)).unwrap_err().code(), "grants_too_many");
     assert!(draw(&given, amount(many - 1), at(10)).is_ok());
 }

@@ -216,7 +216,7 @@ impl Price {
     pub fn of(&self, measure: Measure) -> Result<Amount, MoneyError> {
         let Measure { quantity, cost } = measure;
         let by_cost = matches!(self.model, Model::MarkUp { .. });
-        if quantity == 0 && !(by_cost && !cost.is_zero()) {
+        if quantity == 0 && (!by_cost || cost.is_zero()) {
             return Ok(Amount::ZERO);
         }
         Ok(self.plain(measure)?.max(self.minimum).min(self.maximum))
@@ -264,7 +264,8 @@ impl Price {
             Model::Volume(tiers) => tiers.volume(quantity, self.rounding),
             Model::Package { size, price } => price.checked_mul(u128::from(quantity.div_ceil(size.get()))),
             Model::MarkUp { millionths, fixed } => {
-                let more = cost.checked_mul(u128::from(*millionths))?.checked_div(1_000_000, self.rounding)?;
+                let more =
+                    cost.checked_mul(u128::from(*millionths))?.checked_div(1_000_000, self.rounding)?;
                 cost.checked_add(more)?.checked_add(*fixed)
             }
         }

@@ -94,7 +94,12 @@ impl Product {
     ///
     /// # Errors
     /// [`ProductError::InThePast`], [`ProductError::OutOfOrder`].
-    pub fn publish(&mut self, price: Price, from: Timestamp, now: Timestamp) -> Result<&Version, ProductError> {
+    pub fn publish(
+        &mut self,
+        price: Price,
+        from: Timestamp,
+        now: Timestamp,
+    ) -> Result<&Version, ProductError> {
         if from < now {
             return Err(ProductError::InThePast);
         }

@@ -17,12 +17,11 @@ fn units(quantity: u64) -> Measure {
     Measure { quantity, cost: Amount::ZERO }
 }
 
-fn tiers(of: u64, all: &[(Option<u64>, u128, u128)]) -> Result<Tiers, PriceError> {
-    let tier = |(up_to, unit, flat): &(Option<u64>, u128, u128)| Tier {
-        up_to: *up_to,
-        unit: amount(*unit),
-        flat: amount(*flat),
-    };
+/// Up to, unit, flat.
+type Row = (Option<u64>, u128, u128);
+
+fn tiers(of: u64, all: &[Row]) -> Result<Tiers, PriceError> {
+    let tier = |(up_to, unit, flat): &Row| Tier { up_to: *up_to, unit: amount(*unit), flat: amount(*flat) };
     Tiers::new(per(of), all.iter().map(tier).collect())
 }
 
@@ -30,14 +29,19 @@ fn tiers(of: u64, all: &[(Option<u64>, u128, u128)]) -> Result<Tiers, PriceError
 fn models_cost_what_the_table_says() {
     let three = || tiers(1, &[(Some(10), 5, 0), (Some(20), 3, 7), (None, 1, 0)]).unwrap();
     let per_unit = |unit, of| Model::PerUnit { unit: amount(unit), per: per(of) };
-    let cases: &[(Model, Rounding, &[(u64, u128)])] = &[
+    type Case = (Model, Rounding, &'static [(u64, u128)]);
+    let cases: &[Case] = &[
         (per_unit(3, 1), Rounding::Up, &[(0, 0), (1, 3), (7, 21)]),
         (per_unit(3, 1_000), Rounding::Up, &[(1, 1), (333, 1), (334, 2)]),
         (per_unit(3, 1_000), Rounding::Down, &[(1, 0), (333, 0), (334, 1)]),
         (per_unit(1, 2), Rounding::HalfEven, &[(1, 0), (3, 2), (5, 2)]),
         (Model::Graduated(three()), Rounding::Up, &[(0, 0), (1, 5), (10, 50), (11, 60), (20, 87), (21, 88)]),
         (Model::Volume(three()), Rounding::Up, &[(0, 0), (1, 5), (10, 50), (11, 40), (20, 67), (21, 21)]),
-        (Model::Package { size: per(10), price: amount(4) }, Rounding::Up, &[(0, 0), (1, 4), (10, 4), (11, 8)]),
+        (
+            Model::Package { size: per(10), price: amount(4) },
+            Rounding::Up,
+            &[(0, 0), (1, 4), (10, 4), (11, 8)],
+        ),
     ];
     for (model, rounding, rows) in cases {
         let price = Price::new(model.clone(), *rounding);
@@ -67,7 +71,7 @@ fn mark_ups_follow_the_cost_and_bounds_hold() {
 #[test]
 fn tiers_are_refused_by_code() {
     let many = vec![(None, 1, 0); Tiers::MOST + 1];
-    let cases: &[(&[(Option<u64>, u128, u128)], &str)] = &[
+    let cases: &[(&[Row], &str)] = &[
         (&[], "price_tier_count"),
         (&many, "price_tier_count"),
         (&[(Some(0), 1, 0), (None, 1, 0)], "price_tier_order"),
@@ -115,14 +119,8 @@ fn a_simulation_says_what_would_change() {
     let price = |unit| Price::new(Model::PerUnit { unit: amount(unit), per: per(1) }, Rounding::Up);
     let flat = price(2).bounded(amount(5), amount(9)).unwrap();
     let usage = [(1, 6), (3, 1), (4, 0), (10, 0)].map(|(q, c)| Measure { quantity: q, cost: amount(c) });
-    let expected = Simulation {
-        events: 4,
-        before: amount(36),
-        after: amount(28),
-        dearer: 1,
-        cheaper: 1,
-        under_cost: 1,
-    };
+    let expected =
+        Simulation { events: 4, before: amount(36), after: amount(28), dearer: 1, cheaper: 1, under_cost: 1 };
     assert_eq!(simulate(&price(2), &flat, usage), Ok(expected));
 }
 
@@ -150,7 +148,8 @@ fn growing() -> impl Strategy<Value = Model> {
     prop_oneof![
         (0..9_u128, 1..9_u64).prop_map(|(unit, of)| Model::PerUnit { unit: amount(unit), per: per(of) }),
         any_tiers().prop_map(Model::Graduated),
-        (0..9_u128, 1..9_u64).prop_map(|(price, size)| Model::Package { size: per(size), price: amount(price) }),
+        (0..9_u128, 1..9_u64)
+            .prop_map(|(price, size)| Model::Package { size: per(size), price: amount(price) }),
     ]
 }
 

@@ -104,9 +104,16 @@ fn balances_add_up_what_stands_under_the_account() {
     assert_eq!(world.apply(&[WALLET.deposit(&by(10, 100))]), ["exists"]);
     world.hold(11, 50);
     let got = world.balances(20);
-    assert_eq!((got.settled, got.held, got.available, got.spendable), (plus(130), amount(50), plus(80), amount(80)));
+    assert_eq!(
+        (got.settled, got.held, got.available, got.spendable),
+        (plus(130), amount(50), plus(80), amount(80))
+    );
     // The gift runs out: what was held of it stays held.
-    let sweep = Sweep { group: GroupId::from_u128(99 << 8), available: amount(1), now: Timestamp::from_unix_ms(1_000) };
+    let sweep = Sweep {
+        group: GroupId::from_u128(99 << 8),
+        available: amount(1),
+        now: Timestamp::from_unix_ms(1_000),
+    };
     let swept = world.gift.sweep(USD, BANK, &sweep).unwrap();
     assert_eq!(world.apply(&[swept]), ["exceeds_credits"]);
     assert_eq!(world.balances(1_000).held, amount(50));
@@ -171,7 +178,8 @@ fn adjustments_and_refunds() {
         })
     };
     let back = |refunded, base| {
-        refund_draws(&taken(refunded), amount(base)).map(|draws| draws.iter().map(|d| d.amount.base()).collect::<Vec<_>>())
+        refund_draws(&taken(refunded), amount(base))
+            .map(|draws| draws.iter().map(|d| d.amount.base()).collect::<Vec<_>>())
     };
     assert_eq!(back(0, 15), Ok(vec![10, 5]), "what was paid for comes back first");
     assert_eq!(back(10, 30), Ok(vec![30]));
@@ -184,7 +192,9 @@ fn adjustments_and_refunds() {
 #[test]
 fn external_ids_are_bounded() {
     let id = CustomerId::from_u128(1);
-    for (external, fits) in [("acme", true), ("", false), ("a\nb", false), (&*"x".repeat(129), false), ("Zürich 1", true)] {
+    for (external, fits) in
+        [("acme", true), ("", false), ("a\nb", false), (&*"x".repeat(129), false), ("Zürich 1", true)]
+    {
         assert_eq!(Customer::new(id, external).is_ok(), fits, "{external:?}");
     }
 }

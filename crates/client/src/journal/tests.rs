@@ -235,3 +235,84 @@ fn the_memory_journal_is_bounded_and_keeps_what_is_unknown() {
     assert!(records.len() < 2 * MemoryJournal::KEPT);
     assert_eq!((&records[0].id, &records.last().unwrap().id), (&id(3), &id(total - 1)));
 }
+
+#[test]
+fn a_closed_payment_takes_no_further_step() {
+    for end in [served(), not_paid(), Step::Forfeited { why: "no".into() }] {
+        each_journal(|journal| {
+            assert_eq!(
+                journal.record(&entry(1, sent())).unwrap_err().code(),
+                "payment_closed",
+                "never begun"
+            );
+            journal.record(&entry(1, intended())).unwrap();
+            journal.record(&entry(1, unknown())).unwrap();
+            journal.record(&entry(1, end.clone())).unwrap();
+            let closed = journal.payment(&id(1)).unwrap().unwrap().state;
+            for step in [sent(), unknown(), served(), not_paid()] {
+                assert_eq!(journal.record(&entry(1, step)).unwrap_err().code(), "payment_closed");
+            }
+            assert_eq!(journal.payment(&id(1)).unwrap().unwrap().state, closed);
+            assert!(journal.adopt(&id(1)).unwrap().is_none() && journal.open().unwrap().is_empty());
+        });
+    }
+}
+
+#[test]
+fn one_at_a_time_is_at_work_on_a_payment() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("payments.jsonl");
+    // As two processes have it.
+    let (one, other) = (FileJournal::new(&path), FileJournal::new(&path));
+    one.enter(&id(1)).unwrap();
+    one.record(&entry(1, intended())).unwrap();
+    assert!(other.open().unwrap()[0].in_flight && other.adopt(&id(1)).unwrap().is_none());
+    assert_eq!(other.enter(&id(1)).unwrap_err().code(), "payment_in_flight");
+    // It ends, as a process that dies does: without a word.
+    drop(one);
+    assert!(!other.open().unwrap()[0].in_flight);
+    assert_eq!(other.adopt(&id(1)).unwrap().unwrap().state, PaymentState::Intended);
+    assert!(FileJournal::new(&path).adopt(&id(1)).unwrap().is_none());
+    other.leave(&id(1));
+    assert!(FileJournal::new(&path).adopt(&id(1)).unwrap().is_some());
+}
+
+/// Killed after the open file was written with the end, and before the line: the end counts, and is written down.
+#[test]
+fn an_end_that_was_cut_short_is_finished() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("payments.jsonl");
+    let journal = FileJournal::new(&path);
+    journal.record(&entry(1, intended())).unwrap();
+    let lines = fs::read(&path).unwrap();
+    let open = directory.path().join("payments.jsonl.open/p-1.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&fs::read(&open).unwrap()).unwrap();
+    let end = serde_json::to_value(entry(1, served())).unwrap();
+    kept["entries"].as_array_mut().unwrap().push(end);
+    fs::write(&open, kept.to_string()).unwrap();
+    assert_eq!(journal.payment(&id(1)).unwrap().unwrap().state, PaymentState::Served);
+    assert_eq!(journal.record(&entry(1, sent())).unwrap_err().code(), "payment_closed");
+    assert!(journal.open().unwrap().is_empty() && !open.exists());
+    assert!(fs::read(&path).unwrap().len() > lines.len());
+    assert_eq!(journal.payment(&id(1)).unwrap().unwrap().state, PaymentState::Served);
+    // Without its open file a payment is still known to be open, and can be taken up.
+    journal.record(&entry(2, intended())).unwrap();
+    fs::remove_file(directory.path().join("payments.jsonl.open/p-2.json")).unwrap();
+    assert_eq!(journal.payment(&id(2)).unwrap().unwrap().state, PaymentState::Intended);
+    assert!(journal.adopt(&id(2)).unwrap().is_some());
+    journal.record(&entry(2, not_paid())).unwrap();
+    assert_eq!(journal.payment(&id(2)).unwrap().unwrap().state, PaymentState::NotPaid);
+}
+
+/// The chain's word stays, whatever a seller answers to the same credential afterwards.
+#[test]
+fn what_has_moved_stays_moved() {
+    each_journal(|journal| {
+        let paid = Step::Paid { reference: "0xfeed".into() };
+        for step in [intended(), unknown(), paid, sent(), refused(), unknown()] {
+            journal.record(&entry(1, step)).unwrap();
+        }
+        let record = journal.payment(&id(1)).unwrap().unwrap();
+        assert_eq!((record.state, record.credential.is_some()), (PaymentState::Paid, true));
+    });
+}

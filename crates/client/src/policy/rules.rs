@@ -194,6 +194,11 @@ impl Rules {
         })
     }
 
+    /// Whether the rules say anything about hosts.
+    pub(super) const fn knows_hosts(&self) -> bool {
+        matches!(self.role, Role::Base) || self.hosts.is_some() || !self.denied.is_empty()
+    }
+
     pub(super) fn standing(&self, site: &Site) -> Standing {
         let host = site.host();
         if let Some(pattern) = self.denied.iter().find(|pattern| pattern.matches(site)) {
@@ -221,7 +226,7 @@ impl Rules {
             }
             Unknown::Ask => {
                 let why =
-                    format!("the policy does not know {host}, and there is no terminal to ask on: {fix}");
+                    format!("the policy does not know {host}, and nobody was asked on a terminal: {fix}");
                 Standing::Unknown(self.refused("hosts.ask", HOST_UNKNOWN_CODE, why))
             }
         }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,15 +15,12 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_service::Service;
 
 use super::headers::{Conditions, is_own, strip_conditions, to_client, to_upstream};
+use super::pool::{Lease, Pool, SendError};
 use super::refuse::refusal;
-use super::stream::{ProxyBody, Upload, UploadBody, UploadFailure};
+use super::stream::{ProxyBody, Upload, UploadBody, UploadFailure, UploadWatch};
 use super::{ClientAddr, ProxyError, ProxyOptions};
 use crate::answer::{Answer, plain};
 use crate::body::BoxError;
@@ -37,15 +34,10 @@ pub struct Proxy {
 
 struct Inner {
     options: ProxyOptions,
-    scheme: Scheme,
-    authority: Authority,
+    /// The upstream's own name, as `Host` has it.
+    host: HeaderValue,
     base: String,
-    sender: Sender,
-}
-
-enum Sender {
-    Plain(Client<HttpConnector, UploadBody>),
-    Tls(Client<HttpsConnector<HttpConnector>, UploadBody>),
+    pool: Arc<Pool>,
 }
 
 impl fmt::Debug for Proxy {
@@ -83,8 +75,9 @@ impl Proxy {
         }
         let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
         let base = path.trim_end_matches('/').to_owned();
-        let sender = Sender::new(&scheme, Duration::from_millis(options.connect_timeout_ms))?;
-        Ok(Self { inner: Arc::new(Inner { options, scheme, authority, base, sender }) })
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| ProxyError::BadUpstream)?;
+        let pool = Pool::new(options.upstream.clone(), Duration::from_millis(options.connect_timeout_ms))?;
+        Ok(Self { inner: Arc::new(Inner { options, host, base, pool }) })
     }
 
     /// What is refused whatever it costs, so that nobody pays for it: tunnels, upgrades to another protocol, traces, bodies
@@ -103,46 +96,31 @@ impl Proxy {
         if let Some(answer) = self.refuses(&request) {
             return answer;
         }
-        let upload = Arc::new(Upload::default());
+        // Nothing can go wrong with a body that is not there.
+        let upload = (!request.body().is_end_stream()).then(Arc::<Upload>::default);
         let conditions = conditions(request.method(), request.extensions());
-        let Some(request) = self.inner.outgoing(request, &upload) else {
+        let Some(request) = self.inner.outgoing(request, upload.as_ref()) else {
             let detail = "The request's target is not a URL.";
             return plain(StatusCode::BAD_REQUEST, "bad_target", detail).map(ProxyBody::own);
         };
         let head_timeout = Duration::from_millis(options.head_timeout_ms);
-        match self.inner.send(request, head_timeout, &upload).await {
-            Ok(response) => answer(response, conditions, Duration::from_millis(options.idle_timeout_ms)),
+        match self.inner.send(request, head_timeout, upload.as_deref()).await {
+            Ok((response, lease)) => {
+                let idle = Duration::from_millis(options.idle_timeout_ms);
+                let mut answered = answer(response, conditions, |body| ProxyBody::upstream(body, idle, lease));
+                if let Some(upload) = upload {
+                    answered.extensions_mut().insert(UploadWatch(upload));
+                }
+                answered
+            }
             Err(answer) => answer.map(ProxyBody::own),
         }
     }
 }
 
-impl Sender {
-    fn new(scheme: &Scheme, connect_timeout: Duration) -> Result<Self, ProxyError> {
-        let mut http = HttpConnector::new();
-        http.set_connect_timeout(Some(connect_timeout));
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(Duration::from_secs(30));
-        if *scheme == Scheme::HTTP {
-            return Ok(Self::Plain(builder.build(http)));
-        }
-        // Named, because another crate in the program may bring another provider.
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let https = HttpsConnectorBuilder::new()
-            .with_provider_and_platform_verifier(provider)
-            .map_err(ProxyError::Tls)?
-            .https_only()
-            .enable_http1()
-            .wrap_connector(http);
-        Ok(Self::Tls(builder.build(https)))
-    }
-}
-
 impl Inner {
     /// The request as the upstream gets it; none for a target that is not a URL.
-    fn outgoing<B>(&self, request: Request<B>, upload: &Arc<Upload>) -> Option<Request<UploadBody>>
+    fn outgoing<B>(&self, request: Request<B>, upload: Option<&Arc<Upload>>) -> Option<Request<UploadBody>>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -156,17 +134,16 @@ impl Inner {
         if let Some(host) = parts.uri.authority().and_then(|a| HeaderValue::from_str(host_of(a)).ok()) {
             parts.headers.insert(HOST, host);
         }
-        to_upstream(&mut parts.headers, &self.options, &self.authority, client);
-        let asked = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let uri = Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(format!("{}{asked}", self.base))
-            .build()
-            .ok()?;
-        let idle = Duration::from_millis(self.options.idle_timeout_ms);
-        let body = body.map_err(Into::into).boxed_unsync();
-        let body = UploadBody::new(body, self.options.max_request_body_bytes, idle, Arc::clone(upload));
+        to_upstream(&mut parts.headers, &self.options, &self.host, client);
+        let uri = self.target(&parts.uri)?;
+        let body = match upload {
+            Some(upload) => {
+                let idle = Duration::from_millis(self.options.idle_timeout_ms);
+                let body = body.map_err(Into::into).boxed_unsync();
+                UploadBody::new(body, self.options.max_request_body_bytes, idle, Arc::clone(upload))
+            }
+            None => UploadBody::empty(),
+        };
         let mut outgoing = Request::new(body);
         *outgoing.method_mut() = parts.method;
         *outgoing.uri_mut() = uri;
@@ -175,23 +152,38 @@ impl Inner {
         Some(outgoing)
     }
 
+    /// What is asked for, below the upstream's path, in origin form.
+    fn target(&self, asked: &Uri) -> Option<Uri> {
+        let asked = asked.path_and_query();
+        let mut parts = http::uri::Parts::default();
+        parts.path_and_query = match asked {
+            Some(asked) if self.base.is_empty() && asked.as_str() != "/" => Some(asked.clone()),
+            _ if self.base.is_empty() => return Some(Uri::default()),
+            _ => {
+                let asked = asked.map_or("/", PathAndQuery::as_str);
+                Some(PathAndQuery::from_maybe_shared(Bytes::from(format!("{}{asked}", self.base))).ok()?)
+            }
+        };
+        Uri::from_parts(parts).ok()
+    }
+
     /// Sends it and waits for the answer's head; the wait begins again as long as the body is on its way.
     async fn send(
         &self,
         request: Request<UploadBody>,
         head_timeout: Duration,
-        upload: &Upload,
-    ) -> Result<Response<Incoming>, Box<Answer>> {
-        let mut sent = match &self.sender {
-            Sender::Plain(client) => client.request(request),
-            Sender::Tls(client) => client.request(request),
-        };
-        let mut frames = upload.frames();
+        upload: Option<&Upload>,
+    ) -> Result<(Response<Incoming>, Option<Lease>), Box<Answer>> {
+        let mut sent = pin!(self.pool.send(request));
+        let frames_now = || upload.map_or(0, Upload::frames);
+        let mut frames = frames_now();
         loop {
-            match tokio::time::timeout(head_timeout, &mut sent).await {
-                Ok(Ok(response)) => return Ok(response),
+            match tokio::time::timeout(head_timeout, sent.as_mut()).await {
+                Ok(Ok(answered)) => return Ok(answered),
                 Ok(Err(error)) => return Err(Box::new(failed(&error, upload))),
-                Err(_) if upload.frames() != frames || upload.waits_for_client() => frames = upload.frames(),
+                Err(_) if frames_now() != frames || upload.is_some_and(Upload::waits_for_client) => {
+                    frames = frames_now();
+                }
                 Err(_) => {
                     let detail = "The upstream did not answer in time.";
                     return Err(Box::new(plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", detail)));
@@ -227,8 +219,8 @@ fn host_of(authority: &Authority) -> &str {
 }
 
 /// What the client learns of a request that was not answered.
-fn failed(error: &hyper_util::client::legacy::Error, upload: &Upload) -> Answer {
-    match upload.failure() {
+fn failed(error: &SendError, upload: Option<&Upload>) -> Answer {
+    match upload.and_then(Upload::failure) {
         Some(UploadFailure::TooLarge) => {
             plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request's body is too large.")
         }
@@ -242,7 +234,7 @@ fn failed(error: &hyper_util::client::legacy::Error, upload: &Upload) -> Answer 
             tracing::warn!(error = %chain(error), "the upstream cannot be reached in time");
             plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", "The upstream cannot be reached in time.")
         }
-        None if error.is_connect() => {
+        None if matches!(error, SendError::Connect(_)) => {
             tracing::warn!(error = %chain(error), "the upstream cannot be reached");
             plain(StatusCode::BAD_GATEWAY, "upstream_unreachable", "The upstream cannot be reached.")
         }
@@ -260,7 +252,11 @@ fn conditions(method: &Method, extensions: &http::Extensions) -> Conditions {
 }
 
 /// The upstream's answer as the client gets it.
-fn answer(response: Response<Incoming>, conditions: Conditions, idle: Duration) -> Response<ProxyBody> {
+fn answer(
+    response: Response<Incoming>,
+    conditions: Conditions,
+    passed: impl FnOnce(Incoming) -> ProxyBody,
+) -> Response<ProxyBody> {
     let refused = match response.status() {
         // Nothing was bought with it: the condition that it answers was not sent.
         StatusCode::NOT_MODIFIED if conditions == Conditions::Strip => {
@@ -275,7 +271,7 @@ fn answer(response: Response<Incoming>, conditions: Conditions, idle: Duration) 
     if let Some(detail) = refused {
         return plain(StatusCode::BAD_GATEWAY, "upstream_unusable", detail).map(ProxyBody::own);
     }
-    let mut response = response.map(|body| ProxyBody::upstream(body, idle));
+    let mut response = response.map(passed);
     *response.version_mut() = Version::HTTP_11;
     to_client(response.headers_mut());
     response

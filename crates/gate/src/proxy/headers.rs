@@ -8,7 +8,7 @@ use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, TE, TRAILER,
 };
-use http::uri::Authority;
+use http::uri::Scheme;
 
 use super::{ClientAddr, ForwardedTrust, HostHeader, ProxyOptions};
 use crate::credential::{scrub_request, scrub_response};
@@ -56,6 +56,9 @@ impl Verdict {
             return Self::Spelling;
         }
         match name {
+            // Almost every request has these: they are not held against the lists.
+            "host" | "accept" | "accept-encoding" | "accept-language" | "authorization" | "cache-control"
+            | "content-type" | "cookie" | "user-agent" => Self::Passes,
             "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade" | "expect" | "trailer"
             | "http2-settings" => Self::Connection,
             "content-length" => Self::Framing,
@@ -167,7 +170,7 @@ pub(super) fn is_own(name: &HeaderName) -> bool {
 pub(super) fn to_upstream(
     headers: &mut HeaderMap,
     options: &ProxyOptions,
-    upstream: &Authority,
+    upstream: &HeaderValue,
     client: Option<ClientAddr>,
 ) {
     let trailers = wants_trailers(headers);
@@ -181,14 +184,11 @@ pub(super) fn to_upstream(
     }
     let asked_host = headers.remove(HOST);
     origin.write(headers, options, asked_host.as_ref(), client);
-    let own = HeaderValue::from_str(upstream.as_str()).ok();
     let host = match options.host {
-        HostHeader::Upstream => own,
-        HostHeader::Preserve => asked_host.or(own),
+        HostHeader::Upstream => None,
+        HostHeader::Preserve => asked_host,
     };
-    if let Some(host) = host {
-        headers.insert(HOST, host);
-    }
+    headers.insert(HOST, host.unwrap_or_else(|| upstream.clone()));
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
@@ -311,27 +311,39 @@ impl Origin {
                 headers.insert(name, value);
             }
         };
-        let mut element = Vec::new();
+        let mut element = String::with_capacity(64);
         if let Some(ClientAddr(address)) = client {
             let ip = address.ip().to_canonical();
-            set(X_FORWARDED_FOR, continued(self.addresses, &ip.to_string()));
-            element.push(if ip.is_ipv6() { format!("for=\"[{ip}]\"") } else { format!("for={ip}") });
+            let text = ip.to_string();
+            let (open, close) = if ip.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
+            element.extend(["for=", open, &text, close, ";"]);
+            set(X_FORWARDED_FOR, continued(self.addresses, text));
         }
         // A quote or backslash is in no host; a host that has one is not repeated.
         if let Some(host) =
             host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\']))
         {
             set(X_FORWARDED_HOST, self.host.unwrap_or_else(|| host.to_owned()));
-            element.push(format!("host=\"{host}\""));
+            element.extend(["host=\"", host, "\";"]);
         }
-        set(X_FORWARDED_PROTO, self.proto.unwrap_or_else(|| options.public_scheme.to_string()));
-        element.push(format!("proto={}", options.public_scheme));
-        set(FORWARDED, continued(self.forwarded, &element.join(";")));
+        let scheme = options.public_scheme.as_str();
+        element.extend(["proto=", scheme]);
+        set(FORWARDED, continued(self.forwarded, element));
+        match self.proto {
+            Some(proto) => set(X_FORWARDED_PROTO, proto),
+            None if options.public_scheme == Scheme::HTTPS => {
+                headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+            }
+            None => set(X_FORWARDED_PROTO, scheme.to_owned()),
+        }
     }
 }
 
-fn continued(before: Option<String>, own: &str) -> String {
-    before.map_or_else(|| own.to_owned(), |before| format!("{before}, {own}"))
+fn continued(before: Option<String>, own: String) -> String {
+    match before {
+        Some(before) => format!("{before}, {own}"),
+        None => own,
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod forward;
 mod headers;
+mod pool;
 mod refuse;
 mod stream;
 
@@ -15,6 +16,7 @@ use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Uri};
 
 pub use forward::Proxy;
+pub(crate) use stream::UploadWatch;
 pub use stream::{ProxyBody, UpstreamBodyError};
 
 /// Where a request came from: an extension that [`crate::server`] puts on it.

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::headers::trailers_to_client;
+use super::pool::Lease;
 use crate::body::BoxError;
 
 /// Why an upload was stopped.
@@ -36,6 +37,17 @@ pub(super) struct Upload {
     frames: AtomicU64,
     waits: AtomicBool,
     failure: AtomicU8,
+}
+
+/// Looks at an upload from where its answer passes: an extension of the answer.
+#[derive(Debug, Clone)]
+pub(crate) struct UploadWatch(pub(super) Arc<Upload>);
+
+impl UploadWatch {
+    /// Whether the client has not sent all of its request, or more than it may.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.failure().is_some()
+    }
 }
 
 impl Upload {
@@ -61,7 +73,9 @@ impl Upload {
 }
 
 /// A request's body on its way to the upstream.
-pub(super) struct UploadBody {
+pub(super) struct UploadBody(Option<Sending>);
+
+struct Sending {
     inner: UnsyncBoxBody<Bytes, BoxError>,
     left: u64,
     idle: IdleTimer,
@@ -75,30 +89,22 @@ impl UploadBody {
         idle: Duration,
         upload: Arc<Upload>,
     ) -> Self {
-        Self { inner, left: max_bytes, idle: IdleTimer::new(idle), upload }
+        Self(Some(Sending { inner, left: max_bytes, idle: IdleTimer::new(idle), upload }))
     }
 
+    /// No body.
+    pub(super) const fn empty() -> Self {
+        Self(None)
+    }
+}
+
+impl Sending {
     fn fail(&self, failure: UploadFailure, error: BoxError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.upload.failure.store(failure as u8, Ordering::Relaxed);
         Poll::Ready(Some(Err(error)))
     }
-}
 
-impl Drop for UploadBody {
-    fn drop(&mut self) {
-        // Nobody asks the client for more.
-        self.upload.waits.store(false, Ordering::Relaxed);
-    }
-}
-
-impl Body for UploadBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         self.upload.waits.store(polled.is_pending(), Ordering::Relaxed);
         match polled {
@@ -126,13 +132,32 @@ impl Body for UploadBody {
             Poll::Pending => Poll::Pending,
         }
     }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        // Nobody asks the client for more.
+        self.upload.waits.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Body for UploadBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.0.as_mut().map_or(Poll::Ready(None), |sending| sending.poll_frame(cx))
+    }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.0.as_ref().is_none_or(|sending| sending.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |sending| sending.inner.size_hint())
     }
 }
 
@@ -156,14 +181,19 @@ pub struct ProxyBody(Kind);
 
 enum Kind {
     /// The upstream's.
-    Upstream { inner: Incoming, idle: IdleTimer },
+    Upstream {
+        inner: Incoming,
+        idle: IdleTimer,
+        /// Given back once the body has ended, after the body.
+        lease: Option<Lease>,
+    },
     /// The proxy's own.
     Own(Full<Bytes>),
 }
 
 impl ProxyBody {
-    pub(super) fn upstream(inner: Incoming, idle: Duration) -> Self {
-        Self(Kind::Upstream { inner, idle: IdleTimer::new(idle) })
+    pub(super) const fn upstream(inner: Incoming, idle: Duration, lease: Option<Lease>) -> Self {
+        Self(Kind::Upstream { inner, idle: IdleTimer::new(idle), lease })
     }
 
     pub(crate) const fn own(body: Full<Bytes>) -> Self {
@@ -187,16 +217,23 @@ impl Body for ProxyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamBodyError>>> {
         match &mut self.get_mut().0 {
             Kind::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Kind::Upstream { inner, idle } => match Pin::new(inner).poll_frame(cx) {
+            Kind::Upstream { inner, idle, lease } => match Pin::new(&mut *inner).poll_frame(cx) {
                 Poll::Ready(Some(Ok(mut frame))) => {
                     idle.moved();
                     if let Some(trailers) = frame.trailers_mut() {
                         trailers_to_client(trailers);
                     }
+                    // Whoever knows the length asks for no more.
+                    if inner.is_end_stream() {
+                        *lease = None;
+                    }
                     Poll::Ready(Some(Ok(frame)))
                 }
                 Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UpstreamBodyError::Broken(error)))),
-                Poll::Ready(None) => Poll::Ready(None),
+                Poll::Ready(None) => {
+                    *lease = None;
+                    Poll::Ready(None)
+                }
                 Poll::Pending if idle.poll_elapsed(cx) => {
                     Poll::Ready(Some(Err(UpstreamBodyError::Idle { ms: idle.ms() })))
                 }

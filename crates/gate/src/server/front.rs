@@ -4,7 +4,7 @@
 //! It accepts no connection: [`super::serve_switch`] does.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +16,11 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::ServerOptions;
+use super::linger::linger;
 use super::tls::Tls;
 use crate::answer::{method_not_allowed, plain};
 use crate::gate::Gate;
@@ -38,7 +40,12 @@ pub struct Front {
     pub(super) builder: auto::Builder<TokioExecutor>,
     proxy: Proxy,
     gated: GateService<Proxy>,
+    /// Whether the store answered, and when it was asked.
+    asked: Mutex<Option<(Instant, bool)>>,
 }
+
+/// How long an answer of the store's about its health is good for: everybody may ask, and paid calls are looked up there too.
+const HEALTH_LASTS: Duration = Duration::from_secs(1);
 
 impl fmt::Debug for Front {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,7 +95,8 @@ impl Front {
     #[must_use]
     pub fn new(gate: Gate, proxy: Proxy, options: ServerOptions) -> Self {
         let gated = GateService::new(gate.clone(), proxy.clone());
-        Self { builder: connection_builder(&options), gate, options, tls: None, proxy, gated }
+        let builder = connection_builder(&options);
+        Self { builder, gate, options, tls: None, proxy, gated, asked: Mutex::default() }
     }
 
     /// The same over TLS.
@@ -105,9 +113,10 @@ impl Front {
         // Before anything is paid for.
         if let Some(refused) = self.refused(&request) {
             turned_away(&self.gate, request.method(), &refused);
+            drop(linger(request));
             return refused.map(|body| GateResponseBody::Service(DeliveryBody::free(body)));
         }
-        match self.gated.clone().call(request).await {
+        match self.gated.clone().call(linger(request)).await {
             Ok(response) => response,
             Err(never) => match never {},
         }
@@ -123,19 +132,29 @@ impl Front {
         self.proxy.refuses(request)
     }
 
+    /// Whether the store answers, or did so a moment ago.
+    async fn store_is_well(&self) -> bool {
+        let known = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, is_well)) = known
+            && at.elapsed() < HEALTH_LASTS
+        {
+            return is_well;
+        }
+        let probe = ClaimId("healthz".to_owned());
+        let answer = self.gate.inner().store.get(&probe).await;
+        if let Err(error) = &answer {
+            tracing::error!(%error, "the store does not answer");
+        }
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), answer.is_ok()));
+        answer.is_ok()
+    }
+
     /// Whether the store answers, and which rails are configured.
     async fn health(&self, method: &Method) -> Response<Full<Bytes>> {
         if method != Method::GET && method != Method::HEAD {
             return method_not_allowed(&[Method::GET, Method::HEAD]);
         }
-        let probe = ClaimId("healthz".to_owned());
-        let store_is_well = match self.gate.inner().store.get(&probe).await {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::error!(%error, "the store does not answer");
-                false
-            }
-        };
+        let store_is_well = self.store_is_well().await;
         let word = if store_is_well { "ok" } else { "failing" };
         let rails: Vec<&str> = self.gate.rails().collect();
         let body = serde_json::json!({ "status": word, "store": word, "rails": rails });

@@ -158,9 +158,9 @@ async fn load(session: &Session, requests: &[&Request], history: Option<u32>) ->
 async fn query_if(
     session: &Session,
     sql: Sql,
-    names: &Vec<&str>,
+    names: &[&str],
 ) -> Result<Vec<tokio_postgres::Row>, PgError> {
-    if names.is_empty() { Ok(Vec::new()) } else { session.query(sql, &[names]).await }
+    if names.is_empty() { Ok(Vec::new()) } else { session.query(sql, &[&names]).await }
 }
 
 /// Two more round trips for batches with budgets: locks them, then reads what is in their windows.
@@ -242,7 +242,8 @@ impl Rows {
                 (Some(_), _) => rows.stepped.push(now)?,
             }
             let before = slot.before.as_ref().map(|stored| &stored.claim);
-            let held = before.filter(|claim| is_live(claim)).map(|claim| keys(&claim.new)).unwrap_or_default();
+            let held =
+                before.filter(|claim| is_live(claim)).map(|claim| keys(&claim.new)).unwrap_or_default();
             let holds = if is_live(&now.claim) { keys(&now.claim.new) } else { BTreeSet::new() };
             if held != holds {
                 if !held.is_empty() {

@@ -87,7 +87,14 @@ impl Budgets {
     }
 
     /// A reservation that a claim of the batch has.
-    pub(super) fn add_reserved(&mut self, seq: i64, claim: String, budget: String, at_ms: i64, amount: Amount) {
+    pub(super) fn add_reserved(
+        &mut self,
+        seq: i64,
+        claim: String,
+        budget: String,
+        at_ms: i64,
+        amount: Amount,
+    ) {
         let (fate, claim, until_ms) = (Fate::Kept, Some(claim), 0);
         self.push(Entry { seq: Some(seq), claim, budget, at_ms, amount, until_ms, fate });
     }

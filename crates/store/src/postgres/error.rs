@@ -22,7 +22,9 @@ pub(super) enum PgError {
     #[error("the database refuses: {0}")]
     Refused(String),
     /// The database has another history than the one that this process was told of.
-    #[error("the database has lost or changed its history; nothing is claimed until the gateway has asked for it anew")]
+    #[error(
+        "the database has lost or changed its history; nothing is claimed until the gateway has asked for it anew"
+    )]
     OtherHistory,
     /// A row cannot be read or written.
     #[error(transparent)]
@@ -65,7 +67,7 @@ impl From<tokio_postgres::Error> for PgError {
         ];
         if again.contains(&code) {
             Self::Again(what)
-        } else if is_fatal(db) {
+        } else if is_away(db) {
             Self::Broken(what)
         } else {
             Self::Refused(what)
@@ -82,11 +84,21 @@ pub(super) fn of_commit(error: &tokio_postgres::Error) -> PgError {
     }
 }
 
+/// Whether the server is away, or about to be. One that does not let us in is not.
+fn is_away(db: &tokio_postgres::error::DbError) -> bool {
+    let class = db.code().code().get(..2).unwrap_or_default();
+    // 28: who we are; 3D: which database.
+    let recovers = db.code() == &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE;
+    recovers || is_fatal(db) && !["28", "3D", "42"].contains(&class)
+}
+
 /// Whether the server ends the connection with this error, or cannot be used through it any more.
 fn is_fatal(db: &tokio_postgres::error::DbError) -> bool {
     let class = db.code().code().get(..2).unwrap_or_default();
     // 08: connection; 53: out of something; 57: told to end, shutting down, starting up; 25006: it has become a standby.
-    db.severity() != "ERROR" || ["08", "53", "57"].contains(&class) || db.code() == &SqlState::READ_ONLY_SQL_TRANSACTION
+    db.severity() != "ERROR"
+        || ["08", "53", "57"].contains(&class)
+        || db.code() == &SqlState::READ_ONLY_SQL_TRANSACTION
 }
 
 fn is_io(error: &tokio_postgres::Error) -> bool {

@@ -108,7 +108,8 @@ impl StateArrays {
 
     /// The parameters of [`super::sql::Sql::Step`].
     pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 12] {
-        let [state, settled, holder, until, why, plan, refund, changed, deliveries, answered, last] = self.rest();
+        let [state, settled, holder, until, why, plan, refund, changed, deliveries, answered, last] =
+            self.rest();
         [&self.ids, state, settled, holder, until, why, plan, refund, changed, deliveries, answered, last]
     }
 

@@ -66,7 +66,9 @@ async fn migrate_within(client: &Client) -> Result<(), SchemaError> {
                 client.batch_execute("CREATE SCHEMA farthing").await?;
             }
             client
-                .batch_execute("CREATE TABLE schema_version (version bigint PRIMARY KEY, applied timestamptz NOT NULL)")
+                .batch_execute(
+                    "CREATE TABLE schema_version (version bigint PRIMARY KEY, applied timestamptz NOT NULL)",
+                )
                 .await?;
             0
         }
@@ -135,7 +137,8 @@ async fn said(client: &Client) -> Result<Option<(StoreEpoch, String)>, PgError> 
         return Ok(None);
     };
     let epoch: i64 = row.try_get(0)?;
-    let epoch = u32::try_from(epoch).map_err(|_| PgError::Refused("the history's name is out of range".into()))?;
+    let epoch =
+        u32::try_from(epoch).map_err(|_| PgError::Refused("the history's name is out of range".into()))?;
     Ok(Some((StoreEpoch(epoch), row.try_get(1)?)))
 }
 

@@ -5,12 +5,50 @@
 macro_rules! columns {
     ($prefix:literal) => {
         concat!(
-            $prefix, "id, ", $prefix, "keys, ", $prefix, "scope, ", $prefix, "payer, ", $prefix, "paid, ",
-            $prefix, "plan, ", $prefix, "reservation, ", $prefix, "expires_ms, ", $prefix, "idempotency_key, ",
-            $prefix, "idempotency_request, ", $prefix, "first, ", $prefix, "state, ", $prefix, "settled, ",
-            $prefix, "lease_holder, ", $prefix, "lease_until_ms, ", $prefix, "why, ", $prefix, "refund_plan, ",
-            $prefix, "refund, ", $prefix, "changed_ms, ", $prefix, "deliveries, ", $prefix, "answered, ",
-            $prefix, "last_step"
+            $prefix,
+            "id, ",
+            $prefix,
+            "keys, ",
+            $prefix,
+            "scope, ",
+            $prefix,
+            "payer, ",
+            $prefix,
+            "paid, ",
+            $prefix,
+            "plan, ",
+            $prefix,
+            "reservation, ",
+            $prefix,
+            "expires_ms, ",
+            $prefix,
+            "idempotency_key, ",
+            $prefix,
+            "idempotency_request, ",
+            $prefix,
+            "first, ",
+            $prefix,
+            "state, ",
+            $prefix,
+            "settled, ",
+            $prefix,
+            "lease_holder, ",
+            $prefix,
+            "lease_until_ms, ",
+            $prefix,
+            "why, ",
+            $prefix,
+            "refund_plan, ",
+            $prefix,
+            "refund, ",
+            $prefix,
+            "changed_ms, ",
+            $prefix,
+            "deliveries, ",
+            $prefix,
+            "answered, ",
+            $prefix,
+            "last_step"
         )
     };
 }
@@ -32,7 +70,10 @@ macro_rules! list {
 macro_rules! wide {
     ($sum:literal) => {
         concat!(
-            "div(", $sum, ", 340282366920938463463374607431768211456)::bigint, mod(", $sum,
+            "div(",
+            $sum,
+            ", 340282366920938463463374607431768211456)::bigint, mod(",
+            $sum,
             ", 340282366920938463463374607431768211456)::text"
         )
     };

@@ -50,6 +50,27 @@ pub enum PgUrlError {
     NoRootCertificates,
 }
 
+impl PgUrlError {
+    /// The stable code of the failure, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "store_url_malformed",
+            Self::SslMode { .. } => "store_url_sslmode",
+            Self::RootCertificate { .. } => "store_url_root_certificate",
+            Self::NoRootCertificates => "store_no_root_certificates",
+        }
+    }
+}
+
+impl PartialEq for PgUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.config == other.config
+    }
+}
+
+impl Eq for PgUrl {}
+
 impl fmt::Debug for PgUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PgUrl").field(&self.shown).finish()
@@ -89,7 +110,8 @@ impl PgUrl {
         }
         let (text, ours) = take_ours(text)?;
         // The driver's message may quote a parameter's value.
-        let mut config: Config = text.parse().map_err(|_| malformed("a part of it is not as it should be"))?;
+        let mut config: Config =
+            text.parse().map_err(|_| malformed("a part of it is not as it should be"))?;
         let Some(database) = config.get_dbname().map(str::to_owned) else {
             return Err(malformed("it names no database"));
         };
@@ -164,7 +186,11 @@ fn take_ours(text: &str) -> Result<(String, Ours), PgUrlError> {
             _ => rest.push(pair),
         }
     }
-    if rest.is_empty() { Ok((base.to_owned(), ours)) } else { Ok((format!("{base}?{}", rest.join("&")), ours)) }
+    if rest.is_empty() {
+        Ok((base.to_owned(), ours))
+    } else {
+        Ok((format!("{base}?{}", rest.join("&")), ours))
+    }
 }
 
 fn is_local(host: &Host) -> bool {
@@ -207,8 +233,14 @@ mod tests {
             ("postgres:///db?host=/run/pg&user=u", Ok((SslMode::Disable, "postgres:///run/pg/db"))),
             ("postgres://u@%2Frun%2Fpg/db", Ok((SslMode::Disable, "postgres:///run/pg/db"))),
             ("postgres://u:secret@db.example/db", Ok((SslMode::Require, "postgres://db.example:5432/db"))),
-            ("postgres://u@10.0.0.1/db?sslmode=disable", Ok((SslMode::Disable, "postgres://10.0.0.1:5432/db"))),
-            ("postgres://u@localhost/db?sslmode=require", Ok((SslMode::Require, "postgres://localhost:5432/db"))),
+            (
+                "postgres://u@10.0.0.1/db?sslmode=disable",
+                Ok((SslMode::Disable, "postgres://10.0.0.1:5432/db")),
+            ),
+            (
+                "postgres://u@localhost/db?sslmode=require",
+                Ok((SslMode::Require, "postgres://localhost:5432/db")),
+            ),
             ("postgres://u@a,b:1/db?sslmode=verify-full", Ok((SslMode::Require, "postgres://a:5432,b:1/db"))),
             ("postgres://u:secret@h/db?sslmode=prefer", Err("sslmode=prefer")),
             ("postgres://u:secret@h/db?sslmode=verify-ca", Err("sslmode=verify-ca")),
@@ -222,13 +254,19 @@ mod tests {
         for (text, expected) in cases {
             match (PgUrl::parse(text), expected) {
                 (Ok(url), Ok((mode, shown))) => {
-                    assert_eq!((url.config.get_ssl_mode(), url.to_string().as_str()), (mode, shown), "{text}");
+                    assert_eq!(
+                        (url.config.get_ssl_mode(), url.to_string().as_str()),
+                        (mode, shown),
+                        "{text}"
+                    );
                     assert!(!format!("{url:?}").contains("secret"));
                     assert_eq!(url.has_password(), text.contains("secret"));
                 }
                 (Err(error), Err(part)) => {
                     assert!(error.to_string().contains(part), "{text}: {error}");
-                    assert!(!error.to_string().contains("secret") && !format!("{error:?}").contains("secret"));
+                    assert!(
+                        !error.to_string().contains("secret") && !format!("{error:?}").contains("secret")
+                    );
                 }
                 (got, _) => panic!("{text}: {got:?}"),
             }

@@ -95,7 +95,9 @@ impl Connector {
                     tracing::error!(server = %self.url, %error, "the database cannot be reached");
                     return Err(error);
                 }
-                Err(error) => tracing::debug!(server = %self.url, %error, "the database cannot be reached yet"),
+                Err(error) => {
+                    tracing::debug!(server = %self.url, %error, "the database cannot be reached yet")
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
@@ -232,7 +234,8 @@ impl Writer {
         loop {
             let session = self.connector.session().await?;
             let (progress, told) = (Progress::default(), self.told.get());
-            let error = match within(TRANSACTION, "a transaction", work.run(&session, told, &progress)).await {
+            let error = match within(TRANSACTION, "a transaction", work.run(&session, told, &progress)).await
+            {
                 Ok(done) => return Ok(done),
                 Err(error @ PgError::Broken(_)) => progress.given_up(error),
                 Err(error) => error,

@@ -156,7 +156,7 @@ pub(super) fn advance(
         answered: stored.claim.answered || answer_of(step).is_some(),
         last_step: Some(print),
     };
-    go(db, budgets, &stored, after, (fate, now))?;
+    go(db, budgets, &stored, &after, (fate, now))?;
     Ok(Ok(()))
 }
 
@@ -173,7 +173,7 @@ fn go(
     db: &Connection,
     budgets: &mut Budgets,
     stored: &Stored,
-    after: After,
+    after: &After,
     (fate, now): (ReservationFate, UnixMs),
 ) -> Result<(), SqlError> {
     let fails = matches!(after.state, ClaimState::Failed { .. });
@@ -248,7 +248,7 @@ pub(super) fn release(db: &Connection, budgets: &mut Budgets, now: UnixMs) -> Re
             answered: false,
             last_step: None,
         };
-        go(db, budgets, stored, after, (ReservationFate::Released, now))?;
+        go(db, budgets, stored, &after, (ReservationFate::Released, now))?;
     }
     Ok(delivering + reserved.len())
 }

@@ -40,7 +40,7 @@ enum Answer {
     Claim(ClaimOutcome),
     Advance(Result<(), AdvanceError>),
     Get(Option<Box<Claim>>),
-    Answer(Option<StoredAnswer>),
+    Kept(Option<StoredAnswer>),
     List(Vec<Claim>),
     Report(Box<Report>),
     Count(usize),
@@ -142,7 +142,7 @@ impl Worker {
                 Answer::Advance(steps::advance(db, budgets, id, step, *now)?)
             }
             Command::Get { id, .. } => Answer::Get(steps::get(db, id)?.map(Box::new)),
-            Command::Answer { id, .. } => Answer::Answer(steps::answer(db, id)?),
+            Command::Answer { id, .. } => Answer::Kept(steps::answer(db, id)?),
             Command::List { listed, page, .. } => Answer::List(steps::list(db, *listed, page)?),
             Command::Check { .. } => Answer::Report(Box::new(check::check(db)?)),
             Command::Release { now, .. } => Answer::Count(steps::release(db, budgets, *now)?),
@@ -174,7 +174,7 @@ impl Command {
             (Self::Get { reply, .. }, Ok(Answer::Get(claim))) => {
                 drop(reply.send(Ok(claim.map(|claim| *claim))))
             }
-            (Self::Answer { reply, .. }, Ok(Answer::Answer(kept))) => drop(reply.send(Ok(kept))),
+            (Self::Answer { reply, .. }, Ok(Answer::Kept(kept))) => drop(reply.send(Ok(kept))),
             (Self::List { reply, .. }, Ok(Answer::List(list))) => drop(reply.send(Ok(list))),
             (Self::Check { reply }, Ok(Answer::Report(report))) => drop(reply.send(Ok(*report))),
             (Self::Release { reply, .. } | Self::Prune { reply, .. }, Ok(Answer::Count(n))) => {

@@ -50,10 +50,10 @@ pub(super) async fn keeps_answers(store: &impl ClaimStore) {
     new.first = First::Settle;
     expect_claim(store, new, 13, "new").await;
     kept("b", None).await;
-    // The largest that is kept, and an empty one.
+    // A large one, and an empty one.
     expect_step(store, "b", settle_and_begin("r", 50), 14, "ok").await;
     let mut large = answer("");
-    large.body = vec![0xa5; Limits::ANSWER_BYTES];
+    large.body = vec![0xa5; 2 << 20];
     let step = ClaimStep::Undelivered { holder: HOLDER, answer: Some(large.clone()), amends: Amends::Credit };
     expect_step(store, "b", step, 15, "ok").await;
     assert_eq!(store.answer(&ClaimId("b".into())).await, Ok(Some(*large)));

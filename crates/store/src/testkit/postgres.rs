@@ -31,6 +31,15 @@ pub struct Cluster {
     databases: AtomicU32,
 }
 
+/// How a base backup is put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restored {
+    /// Started as it is, as if the machine had crashed.
+    AsItIs,
+    /// As PostgreSQL recommends: with `recovery.signal`, which begins another timeline.
+    ByRecovery,
+}
+
 /// Whose processes the server's are: it refuses to run as root.
 #[derive(Debug, Clone, Copy)]
 struct User {
@@ -49,7 +58,10 @@ read -r word
 impl Cluster {
     /// The programs: from `FARTHING_POSTGRES_BIN`, where Debian puts them (the newest), or on the path.
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "a test kit: it learns from the environment where the programs are")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a test kit: it learns from the environment where the programs are"
+    )]
     pub fn find() -> Option<PathBuf> {
         let has_it = |bin: &PathBuf| bin.join("initdb").exists() && bin.join("postgres").exists();
         if let Some(bin) = std::env::var_os("FARTHING_POSTGRES_BIN").filter(|bin| !bin.is_empty()) {
@@ -85,20 +97,7 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError`] with what the programs said.
     pub fn start(bin: &Path) -> Result<Self, ClusterError> {
-        let io = |error: std::io::Error| ClusterError(error.to_string());
-        let home = home().map_err(io)?;
-        let user = other_than_root()?;
-        let cluster = Self {
-            bin: bin.to_owned(),
-            port: free_port().map_err(io)?,
-            home,
-            user,
-            watcher: Mutex::new(None),
-            databases: AtomicU32::new(0),
-        };
-        if let Some(User { uid, gid }) = user {
-            std::os::unix::fs::chown(cluster.home.path(), Some(uid), Some(gid)).map_err(io)?;
-        }
+        let cluster = Self::unmade(bin)?;
         let data = cluster.data();
         let data = data.to_str().unwrap_or_default();
         // A collation that is none of bytes, where the server can have one: nothing may rest on it.
@@ -108,18 +107,68 @@ impl Cluster {
             std::fs::remove_dir_all(data).ok();
             cluster.run("initdb", &[&plain[..], &["--locale=C.UTF-8"]].concat())?;
         }
-        let settings = format!(
+        cluster.settle()?;
+        Ok(cluster)
+    }
+
+    /// A directory and a port for a server.
+    fn unmade(bin: &Path) -> Result<Self, ClusterError> {
+        let io = |error: std::io::Error| ClusterError(error.to_string());
+        let cluster = Self {
+            bin: bin.to_owned(),
+            port: free_port().map_err(io)?,
+            home: home().map_err(io)?,
+            user: other_than_root()?,
+            watcher: Mutex::new(None),
+            databases: AtomicU32::new(0),
+        };
+        if let Some(User { uid, gid }) = cluster.user {
+            std::os::unix::fs::chown(cluster.home.path(), Some(uid), Some(gid)).map_err(io)?;
+        }
+        Ok(cluster)
+    }
+
+    /// Gives the server its place, and starts it.
+    fn settle(&self) -> Result<(), ClusterError> {
+        self.set(&format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nfsync = on\n\
              shared_buffers = 64MB\nmax_connections = 100\nlog_min_messages = warning\n",
-            cluster.port,
-            cluster.home.path().display()
-        );
-        let mut file = std::fs::OpenOptions::new()
-            .append(true)
-            .open(cluster.data().join("postgresql.conf"))
-            .map_err(io)?;
-        file.write_all(settings.as_bytes()).map_err(io)?;
-        cluster.resume()?;
+            self.port,
+            self.home.path().display()
+        ))?;
+        self.resume()
+    }
+
+    /// Adds settings to the server's, for its next start.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub fn set(&self, settings: &str) -> Result<(), ClusterError> {
+        let path = self.data().join("postgresql.conf");
+        let file = std::fs::OpenOptions::new().append(true).open(path);
+        let written = file.and_then(|mut file| file.write_all(settings.as_bytes()));
+        written.map_err(|error| ClusterError(error.to_string()))
+    }
+
+    /// Another server, from a base backup of this one.
+    ///
+    /// # Errors
+    /// [`ClusterError`] with what the programs said.
+    pub fn from_base_backup(&self, restored: Restored) -> Result<Self, ClusterError> {
+        let io = |error: std::io::Error| ClusterError(error.to_string());
+        let cluster = Self::unmade(&self.bin)?;
+        let (data, from) = (cluster.data(), self.url("postgres"));
+        let data = data.to_str().unwrap_or_default();
+        self.run("pg_basebackup", &["-d", &from, "-D", data, "-X", "stream", "-c", "fast", "--no-sync"])?;
+        if restored == Restored::ByRecovery {
+            std::fs::write(cluster.data().join("recovery.signal"), "").map_err(io)?;
+        }
+        cluster.set("restore_command = '/bin/false'\n")?;
+        cluster.settle()?;
+        // It answers before it has recovered.
+        while cluster.sql("postgres", "SELECT pg_is_in_recovery()") == "t" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Ok(cluster)
     }
 
@@ -137,7 +186,9 @@ impl Cluster {
                     *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
                     return Ok(());
                 }
-                if self.postmaster().is_none_or(|pid| !is_alive(pid)) && begun.elapsed() > Duration::from_secs(1) {
+                if self.postmaster().is_none_or(|pid| !is_alive(pid))
+                    && begun.elapsed() > Duration::from_secs(1)
+                {
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(20));
@@ -225,6 +276,18 @@ impl Cluster {
         Ok(String::from_utf8_lossy(&stdout).into_owned())
     }
 
+    /// Gives a file to the server's user, for itself alone.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub fn own(&self, path: &str) -> Result<(), ClusterError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let owner = self.user.map(|user| (Some(user.uid), Some(user.gid))).unwrap_or_default();
+        std::os::unix::fs::chown(path, owner.0, owner.1)
+            .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)))
+            .map_err(|error| ClusterError(error.to_string()))
+    }
+
     /// Where the server's data are.
     #[must_use]
     pub fn data(&self) -> PathBuf {
@@ -247,7 +310,9 @@ impl Cluster {
             command.uid(uid).gid(gid);
         }
         // Its own settings, not those of whoever runs the tests.
-        for name in ["PGDATA", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGOPTIONS", "PGSERVICE"] {
+        for name in
+            ["PGDATA", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGOPTIONS", "PGSERVICE"]
+        {
             command.env_remove(name);
         }
     }
@@ -280,7 +345,8 @@ fn home() -> std::io::Result<tempfile::TempDir> {
 
 fn everybody_may_enter(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    let may = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o005 == 0o005);
+    let may =
+        |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o005 == 0o005);
     path.ancestors().all(may)
 }
 
@@ -293,7 +359,8 @@ fn other_than_root() -> Result<Option<User>, ClusterError> {
     }
     let users = std::fs::read_to_string("/etc/passwd").map_err(|error| ClusterError(error.to_string()))?;
     let user = |name: &str| {
-        let fields: Vec<&str> = users.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
+        let fields: Vec<&str> =
+            users.lines().find(|line| line.starts_with(&format!("{name}:")))?.split(':').collect();
         Some(User { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
     };
     let found = user("postgres").or_else(|| user("nobody"));

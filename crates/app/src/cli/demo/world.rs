@@ -12,7 +12,6 @@ use farthing_gate::server::{ServerOptions, serve};
 use farthing_rails::tempo::tokens::{self, PATH_USD};
 use farthing_rails::tempo::{PayMode, PrivateKey, TempoRpc, network};
 use farthing_sandbox::{RunningSandbox, SandboxConfig};
-use farthing_store::SqliteClaims;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -97,7 +96,7 @@ impl World {
 
         let places = Places { gateway, upstream: upstream.address, chain: &sandbox };
         let config = configure(directory.path(), &places, &accounts)?;
-        let store = Arc::new(SqliteClaims::open(&config.store)?);
+        let store = config.store.open().await?;
         let seller = seller::build(&config, store, Arc::new(Unobserved))?;
         seller::check_chain(&config.tempo).await?;
         seller.gate.recover().await.map_err(|e| CliError::unexpected("store", e.to_string()))?;

@@ -14,7 +14,7 @@ use crate::wire::buyer;
 /// Which payments are looked up.
 pub enum Which {
     /// This one.
-    One(PaymentRecord),
+    One(Box<PaymentRecord>),
     /// Every one that is open.
     All,
 }
@@ -28,7 +28,7 @@ struct Found {
 pub async fn run(which: Which, network: &NetworkArgs, output: Output) -> Result<Exit, CliError> {
     let agent = buyer::observer(network).await?;
     let (records, swept) = match which {
-        Which::One(record) => (vec![record], 0),
+        Which::One(record) => (vec![*record], 0),
         // What died before it sent anything needs nobody to be asked.
         Which::All => {
             let open = agent.journal().payments().map_err(|error| CliError::from(&error))?;

@@ -124,13 +124,10 @@ fn what_is_broader_is_refused_when_it_is_made() {
 }
 
 fn attenuation() -> impl Strategy<Value = Attenuation> {
-    let actions = proptest::collection::btree_set(
-        prop_oneof![Just(Action::Spend), Just(Action::CreateChildren)],
-        0..3,
-    );
+    let actions =
+        proptest::collection::btree_set(prop_oneof![Just(Action::Spend), Just(Action::CreateChildren)], 0..3);
     let some = proptest::collection::btree_set((1..4_u128).prop_map(who), 0..4);
-    let counterparties =
-        prop_oneof![Just(Counterparties::Anybody), some.prop_map(Counterparties::Only)];
+    let counterparties = prop_oneof![Just(Counterparties::Anybody), some.prop_map(Counterparties::Only)];
     (1..5_u128, 1..9_u64, actions, proptest::option::of(1..9_u128), counterparties).prop_map(
         |(budget, expires, actions, per_call, counterparties)| Attenuation {
             budget: BudgetId::from_u128(budget),

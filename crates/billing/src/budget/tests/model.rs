@@ -102,18 +102,42 @@ impl Model {
 
 #[derive(Debug, Clone)]
 enum Op {
-    Create { under: usize, funding: Option<u128>, is_carved: bool, rate: Option<(bool, bool, u128)>, per_call: Option<u128> },
-    Spend { by: usize, cost: u128, to: u128 },
-    Capture { which: usize, part: u128, keep: bool },
-    Void { which: usize },
-    Wait { hours: u64 },
+    Create {
+        under: usize,
+        funding: Option<u128>,
+        is_carved: bool,
+        rate: Option<(bool, bool, u128)>,
+        per_call: Option<u128>,
+    },
+    Spend {
+        by: usize,
+        cost: u128,
+        to: u128,
+    },
+    Capture {
+        which: usize,
+        part: u128,
+        keep: bool,
+    },
+    Void {
+        which: usize,
+    },
+    Wait {
+        hours: u64,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let rate = proptest::option::of((any::<bool>(), any::<bool>(), 1..80_u128));
     let create = (0..8_usize, proptest::option::of(1..120_u128), any::<bool>(), rate)
         .prop_flat_map(|parts| (Just(parts), proptest::option::of(20..60_u128)))
-        .prop_map(|((under, funding, is_carved, rate), per_call)| Op::Create { under, funding, is_carved, rate, per_call });
+        .prop_map(|((under, funding, is_carved, rate), per_call)| Op::Create {
+            under,
+            funding,
+            is_carved,
+            rate,
+            per_call,
+        });
     prop_oneof![
         2 => create,
         6 => (0..9_usize, 1..50_u128, 1..3_u128).prop_map(|(by, cost, to)| Op::Spend { by, cost, to }),
@@ -152,7 +176,9 @@ fn create(world: &mut World, model: &mut Model, op: &Op) {
     };
     let children = model.budgets.values().filter(|b| parent.is_some() && b.parent == parent).count();
     let short = Model::carved(&budget).is_some_and(|carve| {
-        let over = |payer: &BudgetId| self_total(&model.budgets[payer]).is_some_and(|t| model.used(*payer) + carve > t);
+        let over = |payer: &BudgetId| {
+            self_total(&model.budgets[payer]).is_some_and(|t| model.used(*payer) + carve > t)
+        };
         Model::payers(&path).iter().any(over)
     });
     let owner = path.iter().find(|b| Model::carved(b).is_some()).map(|b| b.id);

@@ -1,12 +1,13 @@
 //! What becomes of a request whose payment was claimed before, by its own credential or, under the same `Idempotency-Key`, by
 //! another one of its payer's: it is told to wait, served, served from what is kept, or refused. Nothing new is settled here.
 
-use crate::ports::{Claim, ClaimId, ClaimState, ClaimStep, Settled, StoreError, StoredAnswer};
+use crate::ports::{Amends, Claim, ClaimId, ClaimState, ClaimStep, Settled, StoreError, StoredAnswer};
 use crate::{ProblemKind, Receipt, UnixMs};
 
 use super::outcome::{KeepAnswer, Outcome, Replay};
 use super::request::{KeyFit, is_for};
 use super::step::Action;
+use super::terms::Promise;
 use super::{GateFlow, Next, State, refusal};
 
 /// An answer that is being looked up.
@@ -109,8 +110,18 @@ impl GateFlow<'_> {
             paid: claim.new.paid.clone(),
             deliveries: claim.deliveries.saturating_add(1),
             keep,
-            promise: self.terms.promise,
+            promise: Promise { amends: self.amends(claim), ..self.terms.promise },
             answer: None,
+        }
+    }
+
+    /// What is made good if the service fails now. A credit whose delivery has begun before may be that of a payer who has read
+    /// all but the end of its answer: it stays a credit, else a second request that is left at once would bring the money, too.
+    const fn amends(&self, claim: &Claim) -> Amends {
+        match claim.state {
+            ClaimState::RefundDue(_) => self.terms.promise.amends,
+            _ if claim.deliveries == 0 => self.terms.promise.amends,
+            _ => Amends::Credit,
         }
     }
 

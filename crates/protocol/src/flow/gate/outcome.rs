@@ -77,6 +77,11 @@ impl Outcome {
     #[must_use]
     pub fn step(&self, ending: Ending) -> ClaimStep {
         let holder = self.holder;
+        // Nothing was paid, so nothing is owed to whoever leaves; else calls that cost nothing would fill the store for ever.
+        let is_free = self.paid.as_ref().is_some_and(|paid| paid.amount().is_zero());
+        if is_free && matches!(ending, Ending::LeftKept(_) | Ending::LeftUnkept) {
+            return ClaimStep::Delivered { holder, answer: None };
+        }
         let undelivered = |answer, amends| ClaimStep::Undelivered { holder, answer, amends };
         match ending {
             Ending::Whole(answer) => {

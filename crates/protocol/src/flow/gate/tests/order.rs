@@ -67,3 +67,18 @@ fn the_service_comes_first_where_the_payment_can_wait() {
     let words = drive(AFTER, |_| vec![recalled(Ok(None)), Event::Verified(Ok(verified())), Event::Busy]);
     assert_eq!(words.last().unwrap(), IN_PROGRESS);
 }
+
+/// What cost nothing is owed to nobody: hanging up keeps no answer, however often.
+#[test]
+fn a_free_call_that_is_left_is_over() {
+    let mut free = outcome(1, KeepAnswer::No);
+    let asset = verified().paid.asset().clone();
+    free.paid = Some(farthing_money::Money::new(farthing_money::Amount::ZERO, asset));
+    for ending in [Ending::LeftKept(Box::new(stored("x"))), Ending::LeftUnkept, Ending::Whole(None)] {
+        assert_eq!(free.step(ending), ClaimStep::Delivered { holder: US, answer: None });
+    }
+    assert!(
+        matches!(free.step(Ending::Failed), ClaimStep::Undelivered { .. }),
+        "the service's failure is its own"
+    );
+}
