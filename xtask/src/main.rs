@@ -16,7 +16,7 @@ cargo xtask test            install what the tests need, then run everything
 cargo xtask test --only S   run only the steps whose name contains S
 cargo xtask tools           only install what the tests need
 cargo xtask bench [ARGS]    measure the gateway against its peers; --quick, --only PART, --help for more
-cargo xtask torture [--seed N]  kill and race the gateways for a quarter of an hour, and count the money
+cargo xtask torture [--seed N]  kill and race the gateways for half an hour, and count the money
 cargo xtask interop-page    write docs/interop.md from the last test run
 ";
 

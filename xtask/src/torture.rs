@@ -9,7 +9,7 @@ use crate::tools::{Tools, root};
 pub(crate) enum Extent {
     /// A minute or two, within the test run.
     Short,
-    /// As docs/operations.md asks of a release: a quarter of an hour.
+    /// What is to hold before a release: about half an hour.
     Whole,
 }
 

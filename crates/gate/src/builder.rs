@@ -384,7 +384,10 @@ impl GateBuilder {
             let prepared = prepared.bound_by(&self.binder);
             ways.push(Way { prepared, verifier: Arc::clone(&offer.verifier) });
         }
-        Ok(PreparedRoute { name: name.into(), priced: Some(Priced { ways, bind_body: *bind_body, service: *service }) })
+        Ok(PreparedRoute {
+            name: name.into(),
+            priced: Some(Priced { ways, bind_body: *bind_body, service: *service }),
+        })
     }
 }
 

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use farthing_gate::{Gate, ResolverOptions};
 use farthing_money::{Asset, AssetKind};
 use farthing_protocol::ports::{
-    ClaimId, ClaimKey, ClaimStep, ClaimStore, Delivery, First, Lease, LeaseHolder, NewClaim, OfferError, Price,
-    ReservationFate,
-    Resolution, SettleError, Settled, SettlementPlan, Verified, Verifier, VerifyError, VerifyRequest,
+    ClaimId, ClaimKey, ClaimStep, ClaimStore, Delivery, First, Lease, LeaseHolder, NewClaim, OfferError,
+    Price, ReservationFate, Resolution, SettleError, Settled, SettlementPlan, Verified, Verifier,
+    VerifyError, VerifyRequest,
 };
 use farthing_protocol::{
     Binder, Credential, EncodedJson, Intent, MethodId, Problem, ProblemKind, Secret, UnixMs,

@@ -75,7 +75,7 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         times: usize,
         /// Kills of the database
-        #[arg(long, default_value_t = 0, requires = "postgres")]
+        #[arg(long, default_value_t = 0)]
         database_times: usize,
     },
     /// An API that fails in every way
@@ -120,6 +120,9 @@ async fn run(args: Args) -> Result<Findings, String> {
             copies::run(&world, copies::Plan { rounds, copies }, &mut findings).await?;
         }
         Command::Kills { seed, times, database_times } => {
+            if database_times > 0 && cluster.is_none() {
+                return Err("there is no database to kill: add --postgres".into());
+            }
             let victim = cluster.clone().map(|cluster| Box::new(Database(cluster)) as Box<dyn Victim>);
             let plan = kills::Plan { seed, gateways: times, others: database_times, victim };
             kills::run(&world, plan, &mut findings).await?;

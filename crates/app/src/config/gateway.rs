@@ -116,8 +116,7 @@ fn read_root(root: &Section<'_>, around: Surroundings<'_>) -> Option<GatewayConf
     let answers = root.section("answers").map(|section| AnswersConfig::read(&section)).unwrap_or_default();
     limits.resolver.refund_after_ms = answers.refund_after_ms;
     let transport = if tls.is_some() { Transport::Tls } else { Transport::Plain };
-    let front =
-        gateway.as_ref().and_then(|section| read_front(section, transport, around, &mut warnings));
+    let front = gateway.as_ref().and_then(|section| read_front(section, transport, around, &mut warnings));
     let upstream = read_upstream(root, gateway.as_ref(), around);
     if let Some(section) = &gateway {
         section.refuse_unknown();

@@ -87,9 +87,7 @@ pub fn build_with(
         Some(refunder) => gate.refunder(Arc::new(refunder)),
         None => gate,
     };
-    let gate = adjust(gate)
-        .build()
-        .map_err(|error| CliError::usage(error.code(), error.to_string()))?;
+    let gate = adjust(gate).build().map_err(|error| CliError::usage(error.code(), error.to_string()))?;
     Ok(Seller { gate, proxy: proxy(&config.upstream)?, sponsor })
 }
 

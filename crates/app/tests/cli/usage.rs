@@ -112,7 +112,9 @@ fn each_mistake_has_its_exit_code_its_words_and_its_code_for_programs() {
 #[test]
 fn every_command_explains_itself_with_examples() {
     let home = Home::new();
-    for command in ["serve", "request", "wallet", "payments", "sandbox", "demo", "completions", "man", "proxy"] {
+    for command in
+        ["serve", "request", "wallet", "payments", "sandbox", "demo", "completions", "man", "proxy"]
+    {
         let run = home.run(&[command, "--help"]).ok();
         assert!(
             run.stdout.contains("Example") && run.stdout.contains("Usage: farthing"),

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -38,6 +38,14 @@ struct Inner {
     host: HeaderValue,
     base: String,
     pool: Arc<Pool>,
+}
+
+/// A request that can be sent.
+struct Prepared {
+    /// Until it is.
+    request: Option<Request<UploadBody>>,
+    upload: Option<Arc<Upload>>,
+    conditions: Conditions,
 }
 
 impl fmt::Debug for Proxy {
@@ -87,28 +95,36 @@ impl Proxy {
         refusal(request, self.inner.options.max_request_body_bytes).map(|answer| answer.map(ProxyBody::own))
     }
 
-    async fn forward<B>(self, request: Request<B>) -> Response<ProxyBody>
+    /// What there is to send, or an answer at once.
+    fn prepare<B>(&self, request: Request<B>) -> Result<Prepared, Box<Response<ProxyBody>>>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let options = &self.inner.options;
         if let Some(answer) = self.refuses(&request) {
-            return answer;
+            return Err(Box::new(answer));
         }
         // Nothing can go wrong with a body that is not there.
         let upload = (!request.body().is_end_stream()).then(Arc::<Upload>::default);
         let conditions = conditions(request.method(), request.extensions());
         let Some(request) = self.inner.outgoing(request, upload.as_ref()) else {
             let detail = "The request's target is not a URL.";
-            return plain(StatusCode::BAD_REQUEST, "bad_target", detail).map(ProxyBody::own);
+            let answer = plain(StatusCode::BAD_REQUEST, "bad_target", detail);
+            return Err(Box::new(answer.map(ProxyBody::own)));
         };
+        Ok(Prepared { request: Some(request), upload, conditions })
+    }
+
+    async fn forward(&self, prepared: &mut Prepared) -> Response<ProxyBody> {
+        let options = &self.inner.options;
+        let Prepared { request, upload, conditions } = prepared;
         let head_timeout = Duration::from_millis(options.head_timeout_ms);
         match self.inner.send(request, head_timeout, upload.as_deref()).await {
             Ok((response, lease)) => {
                 let idle = Duration::from_millis(options.idle_timeout_ms);
-                let mut answered = answer(response, conditions, |body| ProxyBody::upstream(body, idle, lease));
-                if let Some(upload) = upload {
+                let mut answered =
+                    answer(response, *conditions, |body| ProxyBody::upstream(body, idle, lease));
+                if let Some(upload) = upload.take() {
                     answered.extensions_mut().insert(UploadWatch(upload));
                 }
                 answered
@@ -170,7 +186,7 @@ impl Inner {
     /// Sends it and waits for the answer's head; the wait begins again as long as the body is on its way.
     async fn send(
         &self,
-        request: Request<UploadBody>,
+        request: &mut Option<Request<UploadBody>>,
         head_timeout: Duration,
         upload: Option<&Upload>,
     ) -> Result<(Response<Incoming>, Option<Lease>), Box<Answer>> {
@@ -207,8 +223,14 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let proxy = self.clone();
-        Box::pin(async move { Ok(proxy.forward(request).await) })
+        // Before the future is made: it is smaller then.
+        match self.prepare(request) {
+            Ok(mut prepared) => {
+                let proxy = self.clone();
+                Box::pin(async move { Ok(proxy.forward(&mut prepared).await) })
+            }
+            Err(answer) => Box::pin(ready(Ok(*answer))),
+        }
     }
 }
 

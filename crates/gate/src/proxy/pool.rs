@@ -107,10 +107,11 @@ impl Pool {
     }
 
     /// Sends a request in origin form, with its host, and waits for the answer's head. Whoever gives this up closes the
-    /// connection. The lease, if there is one, goes with the answer's body.
+    /// connection. The lease, if there is one, goes with the answer's body. The request is taken from where it lies, because
+    /// a future that holds it is copied with it.
     pub(super) async fn send(
         self: &Arc<Self>,
-        mut request: Request<UploadBody>,
+        request: &mut Option<Request<UploadBody>>,
     ) -> Result<(Response<Incoming>, Option<Lease>), SendError> {
         loop {
             let (mut sender, origin) = match self.take() {
@@ -118,7 +119,9 @@ impl Pool {
                 // Boxed, because it is large and rare.
                 None => Box::pin(self.take_or_connect()).await?,
             };
-            match sender.try_send_request(request).await {
+            let sent =
+                sender.try_send_request(request.take().expect("a request is sent once, or given back"));
+            match sent.await {
                 Ok(response) if sender.is_ready() => {
                     self.keep(sender);
                     return Ok((response, None));
@@ -128,7 +131,7 @@ impl Pool {
                 }
                 Err(mut error) => match error.take_message() {
                     // hyper gives back what it has not begun to write.
-                    Some(unsent) if origin == Origin::Kept => request = unsent,
+                    Some(unsent) if origin == Origin::Kept => *request = Some(unsent),
                     _ => return Err(SendError::Send(error.into_error())),
                 },
             }
@@ -209,8 +212,7 @@ impl Pool {
             loop {
                 tokio::time::sleep(IDLE).await;
                 let Some(pool) = pool.upgrade() else { return };
-                let old: Vec<Kept> =
-                    pool.idle().kept.extract_if(.., |kept| is_old(kept)).collect();
+                let old: Vec<Kept> = pool.idle().kept.extract_if(.., |kept| is_old(kept)).collect();
                 drop(old);
             }
         });

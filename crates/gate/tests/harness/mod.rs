@@ -134,7 +134,7 @@ impl Rig {
         let upstream = Upstream::start().await;
         let gate = gate(builder(&rail, Arc::clone(&store) as _, &clock)).build().unwrap();
         let mut options = ProxyOptions::new(format!("http://{}", upstream.address).parse().unwrap());
-        (options.head_timeout_ms, options.idle_timeout_ms) = (150, 150);
+        (options.head_timeout_ms, options.idle_timeout_ms) = (600, 150);
         let proxy = Proxy::new(configure(options)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -155,11 +155,7 @@ async fn load(session: &Session, requests: &[&Request], history: Option<u32>) ->
     Ok(world)
 }
 
-async fn query_if(
-    session: &Session,
-    sql: Sql,
-    names: &[&str],
-) -> Result<Vec<tokio_postgres::Row>, PgError> {
+async fn query_if(session: &Session, sql: Sql, names: &[&str]) -> Result<Vec<tokio_postgres::Row>, PgError> {
     if names.is_empty() { Ok(Vec::new()) } else { session.query(sql, &[&names]).await }
 }
 

@@ -47,12 +47,18 @@ struct User {
     gid: u32,
 }
 
-/// Ends the server when nobody holds the other end of its input any more, and forgets its files then.
+/// Ends the server when nobody holds the other end of its input any more, and forgets its files then. Told more than once, because
+/// a server that has only begun does not listen to signals yet.
 const WATCH: &str = r#"
 "$1" -D "$2" >>"$3" 2>&1 &
 server=$!
+echo $server >"$4/server.pid"
 read -r word
-[ "$word" = keep ] || { kill -QUIT $server 2>/dev/null; wait $server; rm -rf "$4"; }
+[ "$word" = keep ] && exit
+times=0
+while [ $times -lt 20 ]; do kill -QUIT $server 2>/dev/null; sleep 0.1; times=$((times + 1)); done
+wait $server
+rm -rf "$4"
 "#;
 
 impl Cluster {
@@ -180,21 +186,21 @@ impl Cluster {
         let begun = Instant::now();
         loop {
             // While processes of the one before are still there, it refuses to start.
+            std::fs::remove_file(self.pid_file()).ok();
             let mut watcher = self.watch()?;
             while begun.elapsed() < START {
                 if self.run("pg_isready", &["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]).is_ok() {
                     *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(watcher);
                     return Ok(());
                 }
-                if self.postmaster().is_none_or(|pid| !is_alive(pid))
-                    && begun.elapsed() > Duration::from_secs(1)
-                {
+                if self.server().is_some_and(|pid| !is_alive(pid)) {
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
             let_go(&mut watcher);
             if begun.elapsed() >= START {
+                self.server().into_iter().for_each(|pid| signal(pid, "-QUIT"));
                 let log = std::fs::read_to_string(self.log()).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(12).collect();
                 return Err(ClusterError(format!("the server does not start: {tail:?}")));
@@ -213,7 +219,7 @@ impl Cluster {
 
     /// Kills the server with `SIGKILL`, as the kernel would when memory is short.
     pub fn kill(&self) {
-        let Some(pid) = self.postmaster() else { return };
+        let Some(pid) = self.server() else { return };
         self.release_watcher();
         signal(pid, "-KILL");
         wait_until_gone(pid);
@@ -221,7 +227,7 @@ impl Cluster {
 
     /// Stops the server at once, without a checkpoint: the next start recovers.
     pub fn stop_now(&self) {
-        let Some(pid) = self.postmaster() else { return };
+        let Some(pid) = self.server() else { return };
         self.release_watcher();
         signal(pid, "-QUIT");
         wait_until_gone(pid);
@@ -317,8 +323,13 @@ impl Cluster {
         }
     }
 
-    fn postmaster(&self) -> Option<u32> {
-        std::fs::read_to_string(self.data().join("postmaster.pid")).ok()?.lines().next()?.parse().ok()
+    fn pid_file(&self) -> PathBuf {
+        self.home.path().join("server.pid")
+    }
+
+    /// The process that was started last, once it is known.
+    fn server(&self) -> Option<u32> {
+        std::fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()
     }
 }
 
