@@ -6,7 +6,7 @@
 //! route settles after the service has answered, [`ServeFlow`] goes on from the claim; its order is: serve, record, settle,
 //! record, and only then is the answer let out.
 //!
-//! [`found`] has what becomes of a request whose payment was claimed before, [`outcome`] what a delivery's end leads to.
+//! `found` has what becomes of a request whose payment was claimed before, `outcome` what a delivery's end leads to.
 //!
 //! It is not a server: bodies, sockets and waiting belong to the driver.
 
