@@ -19,10 +19,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("farthing-gate", &["farthing-money", "farthing-protocol"]),
     ("farthing-client", &["farthing-money", "farthing-protocol"]),
     ("farthing-sandbox", &[]),
+    ("farthing-api", &["farthing-billing", "farthing-ledger", "farthing-money"]),
+    ("farthing-funding", &["farthing-billing", "farthing-ledger", "farthing-money", "farthing-rails"]),
     (
         "farthing-app",
         &[
+            "farthing-api",
+            "farthing-billing",
             "farthing-client",
+            "farthing-funding",
             "farthing-gate",
             "farthing-ledger",
             "farthing-money",
@@ -45,7 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const LEAN: &[(&str, usize)] = &[
     ("farthing-money", 10),
     ("farthing-ledger", 30),
-    ("farthing-billing", 35),
+    ("farthing-billing", 45),
     ("farthing-protocol", 60),
     ("farthing-gate", 120),
     ("farthing-client", 150),

@@ -3,52 +3,9 @@
 //! Nothing here makes an id up: what a caller did not choose is a hash of what it is for, so that every process that asks
 //! comes to the same name without asking anybody.
 
-use std::fmt;
-
 use farthing_ledger::{AccountId, AssetId, TransferId};
-use farthing_money::Id;
+use farthing_money::{Id, id_128};
 use sha2::{Digest, Sha256};
-
-macro_rules! id_128 {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(u128);
-
-        impl $name {
-            /// The id with these 128 bits.
-            #[must_use]
-            pub const fn from_u128(bits: u128) -> Self {
-                Self(bits)
-            }
-
-            /// The 128 bits.
-            #[must_use]
-            pub const fn as_u128(self) -> u128 {
-                self.0
-            }
-
-            /// Whether the id is one that nobody may use: all zeros or all ones.
-            #[must_use]
-            pub const fn is_reserved(self) -> bool {
-                self.0 == 0 || self.0 == u128::MAX
-            }
-        }
-
-        impl From<Id> for $name {
-            fn from(id: Id) -> Self {
-                Self(id.as_u128())
-            }
-        }
-
-        impl fmt::Display for $name {
-            /// 32 hexadecimal digits.
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:032x}", self.0)
-            }
-        }
-    };
-}
 
 id_128! {
     /// The name of a customer.

@@ -16,8 +16,10 @@
 //! calls gives the commands to a ledger, and the ledger's answer back ([`budget::Plan::read`]). What several processes could
 //! race for is decided by the ledger's accounts and never here: [`budget`] says for each limit which it is and why.
 //!
-//! What this crate is not: it does no IO, reads no clock and draws no randomness; it does not know how anybody pays, and
-//! keeps no secrets. It has no deposits and no outbox yet.
+//! Around these decisions stands [`service`]: the calls of a billing system over a store that commits ledger steps and records as
+//! one.
+//!
+//! What this crate is not: it does no IO of its own, reads no clock and draws no randomness; it does not know how anybody pays.
 //!
 //! # Example
 //!
@@ -118,6 +120,7 @@ mod id;
 pub mod margin;
 mod period;
 pub mod pricing;
+pub mod service;
 pub mod topup;
 pub mod usage;
 pub mod wallet;

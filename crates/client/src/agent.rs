@@ -273,7 +273,7 @@ impl AgentBuilder {
             .retry(reqwest::retry::never())
             .referer(false)
             .build()
-            .map_err(|error| BuildError::Http { why: driver::describe(&error) })?;
+            .map_err(|error| BuildError::Http { why: crate::describe(&error) })?;
         let mut core = self.core;
         if self.spend.is_some() || self.journal.is_some() {
             let books = &core.books;
@@ -295,6 +295,6 @@ impl Exchange for Direct<'_> {
         self.0
             .execute(request)
             .await
-            .map_err(|error| SendError { why: driver::describe(&error.without_url()) })
+            .map_err(|error| SendError { why: crate::describe(&error.without_url()) })
     }
 }

@@ -72,21 +72,6 @@ pub(crate) trait Exchange: Send {
     fn note_payment(&mut self, _payment: Option<&PaymentId>) {}
 }
 
-/// An error and its causes, in one line.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// One call, from the unpaid request to the answer.
 pub(crate) async fn execute<E: Exchange>(
     core: &Arc<Core>,

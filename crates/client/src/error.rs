@@ -189,3 +189,19 @@ impl AgentError {
         }
     }
 }
+
+/// An error and its causes, in one line. An HTTP error may hold a URL with secrets: take it out before.
+#[must_use]
+pub fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = error.source();
+    }
+    text
+}

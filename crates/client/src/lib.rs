@@ -70,7 +70,7 @@ mod witness;
 
 pub use agent::{Agent, AgentBuilder, BuildError, IdempotencyKeys, Preference, Redirects};
 pub use consent::{HostAnswer, HostConsent, HostQuestion};
-pub use error::{AgentError, FailureClass};
+pub use error::{AgentError, FailureClass, describe};
 pub use journal::{FileJournal, MemoryJournal, PaymentId, PaymentJournal};
 pub use keystore::{Keystore, KeystoreError};
 pub use middleware::PaymentMiddleware;

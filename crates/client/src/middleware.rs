@@ -70,7 +70,7 @@ struct Through<'a> {
 impl Exchange for Through<'_> {
     async fn send(&mut self, request: Request) -> Result<Response, SendError> {
         let result = self.next.clone().run(request, self.extensions).await;
-        result.map_err(|error| SendError { why: driver::describe(&error.without_url()) })
+        result.map_err(|error| SendError { why: crate::describe(&error.without_url()) })
     }
 
     fn already_paid(&self) -> Option<PaymentId> {

@@ -2,66 +2,18 @@
 
 use std::fmt;
 
-use farthing_money::Id;
-use serde::{Serialize, Serializer};
-
-macro_rules! id_128 {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(u128);
-
-        impl $name {
-            /// The id with these 128 bits.
-            #[must_use]
-            pub const fn from_u128(bits: u128) -> Self {
-                Self(bits)
-            }
-
-            /// The 128 bits.
-            #[must_use]
-            pub const fn as_u128(self) -> u128 {
-                self.0
-            }
-
-            /// Whether the id is one that nobody may use: all zeros or all ones, which is what forgotten
-            /// initialisation looks like.
-            #[must_use]
-            pub const fn is_reserved(self) -> bool {
-                self.0 == 0 || self.0 == u128::MAX
-            }
-        }
-
-        impl From<Id> for $name {
-            fn from(id: Id) -> Self {
-                Self(id.as_u128())
-            }
-        }
-
-        impl fmt::Display for $name {
-            /// 32 hexadecimal digits.
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:032x}", self.0)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-    };
-}
+use farthing_money::id_128;
+use serde::Serialize;
 
 id_128! {
-    /// The name of an account. Best time-ordered ([`Id`]), so that indexes append.
+    /// The name of an account. Best time-ordered ([`farthing_money::Id`]), so that indexes append.
     AccountId
 }
 
 id_128! {
     /// The name of a transfer, a hold, a post or a void: they share one space, so that one id means one thing.
     ///
-    /// Best time-ordered ([`Id`]): a store then knows most new ids to be new without looking them up.
+    /// Best time-ordered ([`farthing_money::Id`]): a store then knows most new ids to be new without looking them up.
     TransferId
 }
 

@@ -89,6 +89,7 @@ pub mod engine;
 mod hold;
 mod id;
 pub mod journal;
+pub mod record;
 pub mod rejection;
 pub mod store;
 pub mod testkit;

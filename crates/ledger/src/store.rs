@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use farthing_money::Asset;
 
 use crate::journal::{Head, Sealed};
+use crate::record::BadWork;
 use crate::verify::{Fault, Report};
 use crate::{Account, AccountId, AssetId, Known, Outcome, Step, Timestamp, TransferId};
 
@@ -28,6 +29,9 @@ pub enum StoreError {
         /// The most.
         max: usize,
     },
+    /// A commit breaks a rule about records, whatever is stored.
+    #[error(transparent)]
+    BadWork(BadWork),
     /// Nothing was changed; the same call may be made again.
     #[error("the ledger could not be reached or written; nothing was changed")]
     Retryable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -51,6 +55,7 @@ impl StoreError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::BatchTooLong { .. } => "batch_too_long",
+            Self::BadWork(bad) => bad.code(),
             Self::Retryable(_) => "ledger_unavailable",
             Self::Unknown(_) => "ledger_outcome_unknown",
             Self::Closed => "ledger_closed",

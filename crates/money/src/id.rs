@@ -1,4 +1,4 @@
-//! [`Id`]: a time-ordered identifier (UUID version 7, RFC 9562 section 5.7).
+//! [`Id`]: a time-ordered identifier (UUID version 7, RFC 9562 section 5.7); [`id_128!`](crate::id_128): names that are made of one.
 
 use std::fmt;
 
@@ -30,6 +30,65 @@ impl fmt::Display for Id {
         let hex = format!("{:032x}", self.0);
         write!(f, "{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
+}
+
+/// A name of 128 bits for one kind of thing, as a type of its own, so that no two kinds are taken for one another. Callers choose
+/// it, best time-ordered ([`Id`]).
+///
+/// ```
+/// farthing_money::id_128! {
+///     /// The name of a customer.
+///     CustomerId
+/// }
+/// assert_eq!(CustomerId::from_u128(10).to_string(), "0000000000000000000000000000000a");
+/// ```
+#[macro_export]
+macro_rules! id_128 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u128);
+
+        impl $name {
+            /// The id with these 128 bits.
+            #[must_use]
+            pub const fn from_u128(bits: u128) -> Self {
+                Self(bits)
+            }
+
+            /// The 128 bits.
+            #[must_use]
+            pub const fn as_u128(self) -> u128 {
+                self.0
+            }
+
+            /// Whether the id is one that nobody may use: all zeros or all ones, which is what forgotten
+            /// initialisation looks like.
+            #[must_use]
+            pub const fn is_reserved(self) -> bool {
+                self.0 == 0 || self.0 == u128::MAX
+            }
+        }
+
+        impl From<$crate::Id> for $name {
+            fn from(id: $crate::Id) -> Self {
+                Self(id.as_u128())
+            }
+        }
+
+        impl ::std::fmt::Display for $name {
+            /// 32 hexadecimal digits.
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                write!(f, "{:032x}", self.0)
+            }
+        }
+
+        impl $crate::__Serialize for $name {
+            fn serialize<S: $crate::__Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
 }
 
 #[cfg(test)]

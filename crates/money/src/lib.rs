@@ -26,3 +26,7 @@ pub use error::MoneyError;
 pub use id::Id;
 pub use money::Money;
 pub use rounding::Rounding;
+
+// For what `id_128!` expands to.
+#[doc(hidden)]
+pub use serde::{Serialize as __Serialize, Serializer as __Serializer};

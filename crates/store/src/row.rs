@@ -257,6 +257,11 @@ pub(crate) fn ms(at: UnixMs) -> i64 {
     i64::try_from(at.as_ms()).unwrap_or(i64::MAX)
 }
 
+/// The last instant that lies outside a window that ends now; -1 when there is none.
+pub(crate) fn outside(now: UnixMs, window_ms: u64) -> i64 {
+    now.as_ms().checked_sub(window_ms).map_or(-1, |at| ms(UnixMs::from_ms(at)))
+}
+
 fn instant(value: i64, what: &str) -> Result<UnixMs, String> {
     u64::try_from(value).map(UnixMs::from_ms).map_err(|_| format!("`{what}` is negative"))
 }

@@ -8,9 +8,9 @@ use farthing_client::journal::{PaymentRecord, PaymentState};
 use farthing_client::{FileJournal, PaymentId, PaymentJournal};
 
 use super::network::NetworkArgs;
-use crate::config::env;
 use crate::error::{CliError, Exit};
 use crate::output::{Output, style};
+use crate::wire;
 use filter::FilterArgs;
 
 mod export;
@@ -19,9 +19,6 @@ mod json;
 mod list;
 mod resolve;
 mod show;
-
-/// The journal's file in Farthing's directory.
-const JOURNAL: &str = "payments.jsonl";
 
 const EXAMPLES: &str = "Examples:
   farthing payments
@@ -81,7 +78,7 @@ struct ExportArgs {
 }
 
 pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
-    let journal = journal()?;
+    let journal = wire::journal::open()?;
     match (args.command, args.id) {
         (Some(Command::Show { id }), _) | (None, Some(id)) => show::run(&find(&journal, &id)?, output)?,
         (Some(Command::List(more)), _) => list::run(&journal, &args.list.and(more), output)?,
@@ -102,16 +99,6 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         (None, None) => list::run(&journal, &args.list, output)?,
     }
     Ok(Exit::Ok)
-}
-
-/// The journal in Farthing's directory.
-pub fn journal() -> Result<FileJournal, CliError> {
-    Ok(FileJournal::new(journal_path()?))
-}
-
-/// Where it is.
-pub fn journal_path() -> Result<PathBuf, CliError> {
-    Ok(env::home()?.join(JOURNAL))
 }
 
 /// The payment with this id.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farthing_client::{Agent, AgentError, Payment, PaymentMiddleware};
+use farthing_client::{Agent, AgentError, Payment, PaymentMiddleware, describe};
 use reqwest::{Certificate, Client, ClientBuilder, Request, Response};
 use reqwest_middleware::ClientWithMiddleware;
 use rustls::pki_types::CertificateDer;
@@ -107,7 +107,9 @@ impl Upstream {
                 Ok(error) => error,
                 Err(error) => AgentError::Network { why: error.to_string() },
             },
-            reqwest_middleware::Error::Reqwest(error) => AgentError::Network { why: describe(error) },
+            reqwest_middleware::Error::Reqwest(error) => {
+                AgentError::Network { why: describe(&error.without_url()) }
+            }
         })?;
         let payment = response.extensions().get::<Payment>().cloned();
         Ok((response, payment))
@@ -132,23 +134,7 @@ impl Upstream {
 
 async fn begin(sending: impl Future<Output = reqwest::Result<Response>>) -> Result<Response, Unanswered> {
     match tokio::time::timeout(ANSWER_TIMEOUT, sending).await {
-        Ok(sent) => sent.map_err(|error| Unanswered { why: describe(error) }),
+        Ok(sent) => sent.map_err(|error| Unanswered { why: describe(&error.without_url()) }),
         Err(_) => Err(Unanswered { why: format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()) }),
     }
-}
-
-/// An error and its causes, in one line, without the URL, which may hold secrets.
-fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = error.source();
-    }
-    text
 }

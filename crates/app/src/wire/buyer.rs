@@ -9,10 +9,9 @@ use farthing_rails::tempo::PayMode;
 
 use super::lazy::{LazyPayer, LockedKey, PayerOptions};
 use super::policy::{self, Cap, Loaded};
-use super::wallets;
+use super::{journal, wallets};
 use crate::cli::network::NetworkArgs;
 use crate::cli::password::PasswordArgs;
-use crate::cli::payments;
 use crate::cli::request::args::{Args, Mode, PayingArgs};
 use crate::cli::request::ask::Ask;
 use crate::clock::SystemClock;
@@ -83,7 +82,7 @@ async fn build(
         .payer(Arc::new(payer))
         .policy(policy)
         .spend_book(Arc::new(policy::run_book()?))
-        .journal(Arc::new(payments::journal()?))
+        .journal(Arc::new(journal::open()?))
         .max_wait(patience(paying, loaded))
         .idempotency_keys(keys(paying, loaded)))
 }
@@ -114,6 +113,6 @@ pub async fn observer(network: &NetworkArgs) -> Result<Agent, CliError> {
     let builder = Agent::builder(Arc::new(SystemClock))
         .payer(Arc::new(payer))
         .spend_book(Arc::new(policy::book()?))
-        .journal(Arc::new(payments::journal()?));
+        .journal(Arc::new(journal::open()?));
     builder.build().map_err(|error| CliError::unexpected("http_client", error.to_string()))
 }

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod buyer;
+pub mod journal;
 pub mod lazy;
 pub mod policy;
 pub mod seller;

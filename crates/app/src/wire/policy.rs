@@ -8,8 +8,8 @@ use farthing_client::spend::{RunBook, Window};
 use farthing_client::{FileBook, Policy};
 use farthing_rails::tempo::{network, tokens};
 
+use super::journal;
 use crate::cli::network::Reach;
-use crate::cli::payments;
 use crate::cli::request::args::{DEFAULT_MAX_SPEND, PayingArgs};
 use crate::config::approvals::Approvals;
 use crate::config::policy::{self, PolicyFile};
@@ -152,7 +152,7 @@ fn command_line(
 /// # Errors
 /// When there is no such directory to be had.
 pub fn book() -> Result<FileBook, CliError> {
-    Ok(FileBook::new(env::home()?.join(BOOK)).witnessed_by(payments::journal_path()?))
+    Ok(FileBook::new(env::home()?.join(BOOK)).witnessed_by(journal::path()?))
 }
 
 /// The same, with counters of this process's own.

@@ -20,68 +20,46 @@ const MOST_BYTES: usize = 16 << 20;
 /// For how long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A request's body. Dropped before its end, it is read on in a task of its own.
+/// A request's body. Dropped before its end, it is read on in a task of its own where that helps.
 #[derive(Debug)]
 pub(super) struct Lingering {
+    /// Gone when it is dropped.
     body: Option<Incoming>,
+    reads_on: bool,
 }
 
 /// The request, with a body that lingers where that helps: in HTTP/2 a stream ends without its connection, and whoever waits for
 /// `100 Continue` sends nothing.
-pub(super) fn linger(request: Request<Incoming>) -> Request<EitherBody> {
-    let lingers = request.version() < Version::HTTP_2 && !request.headers().contains_key(EXPECT);
-    request.map(|body| match lingers {
-        true => EitherBody::Lingering(Lingering { body: Some(body) }),
-        false => EitherBody::Plain(body),
-    })
+pub(super) fn linger(request: Request<Incoming>) -> Request<Lingering> {
+    let reads_on = request.version() < Version::HTTP_2 && !request.headers().contains_key(EXPECT);
+    request.map(|body| Lingering { body: Some(body), reads_on })
 }
 
-/// A request's body.
-#[derive(Debug)]
-pub(super) enum EitherBody {
-    Lingering(Lingering),
-    Plain(Incoming),
-}
-
-impl EitherBody {
-    fn inner(&mut self) -> Option<&mut Incoming> {
-        match self {
-            Self::Lingering(lingering) => lingering.body.as_mut(),
-            Self::Plain(body) => Some(body),
-        }
-    }
-
-    fn look(&self) -> Option<&Incoming> {
-        match self {
-            Self::Lingering(lingering) => lingering.body.as_ref(),
-            Self::Plain(body) => Some(body),
-        }
-    }
-}
-
-impl Body for EitherBody {
+impl Body for Lingering {
     type Data = Bytes;
     type Error = hyper::Error;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.get_mut().inner().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.look().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.look().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        let Some(body) = self.body.take().filter(|body| self.reads_on && !body.is_end_stream()) else {
+            return;
+        };
         // Announced longer than is read anyway: closed at once.
         if body.size_hint().lower() > MOST_BYTES as u64 {
             return;

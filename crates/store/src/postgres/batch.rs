@@ -17,12 +17,12 @@ use futures_util::future::{FutureExt, try_join, try_join_all, try_join5};
 use tokio_postgres::types::ToSql;
 
 use super::error::{PgError, of_commit};
-use super::row::{ClaimArrays, StateArrays, outside, read};
+use super::row::{ClaimArrays, StateArrays, read};
 use super::session::Session;
 use super::sql::Sql;
 use super::wide::Wide;
 use super::world::{AnswerChange, Slot, World, Written, is_live, keys};
-use crate::row::{Corrupt, headers_json, ms};
+use crate::row::{Corrupt, headers_json, ms, outside};
 
 /// What can be asked in a batch.
 #[derive(Debug)]

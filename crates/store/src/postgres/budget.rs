@@ -6,10 +6,9 @@ use farthing_money::Amount;
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{ClaimId, Reservation};
 
-use super::row::outside;
 use super::wide::Wide;
 use crate::limits::Limits;
-use crate::row::ms;
+use crate::row::{ms, outside};
 
 /// The budgets that the commands of a batch touch.
 #[derive(Debug, Default)]

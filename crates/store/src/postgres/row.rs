@@ -1,6 +1,5 @@
 //! Rows of PostgreSQL as the columns of [`crate::row`], and columns as arrays with one element a row.
 
-use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{Claim, ClaimId, StoreError, StoredAnswer};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -185,9 +184,4 @@ impl ClaimArrays {
         params.extend(self.states.rest());
         params
     }
-}
-
-/// The last instant that lies outside a window that ends now; -1 when there is none.
-pub(super) fn outside(now: UnixMs, window_ms: u64) -> i64 {
-    now.as_ms().checked_sub(window_ms).map_or(-1, |at| ms(UnixMs::from_ms(at)))
 }

@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use super::row::SqlError;
 use super::sql;
 use crate::Limits;
-use crate::row::{Corrupt, ms};
+use crate::row::{Corrupt, ms, outside};
 
 /// The budgets that were asked for since the last [`Budgets::clear`].
 #[derive(Debug, Default)]
@@ -157,9 +157,4 @@ impl Window {
 
 fn read_amount(text: &str, id: &str) -> Result<Amount, SqlError> {
     Amount::from_base_str(text).map_err(|error| Corrupt { id: id.to_owned(), why: error.to_string() }.into())
-}
-
-/// The last instant that lies outside the window that ends now; -1 when there is none.
-fn outside(now: UnixMs, window_ms: u64) -> i64 {
-    now.as_ms().checked_sub(window_ms).map_or(-1, |at| ms(UnixMs::from_ms(at)))
 }

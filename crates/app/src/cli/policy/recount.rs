@@ -9,15 +9,14 @@ use farthing_protocol::ports::Clock;
 use serde_json::json;
 use url::Url;
 
-use crate::cli::payments;
 use crate::clock::SystemClock;
 use crate::error::CliError;
 use crate::output::{Output, paint, style};
-use crate::wire::policy;
+use crate::wire::{journal, policy};
 
 pub fn run(named: Option<&Path>, output: Output) -> Result<(), CliError> {
     let loaded = super::loaded(named)?;
-    let records = payments::journal()?.payments().map_err(|error| CliError::from(&error))?;
+    let records = journal::open()?.payments().map_err(|error| CliError::from(&error))?;
     let (mut spendings, mut left_out) = (Vec::new(), 0);
     for record in records.into_iter().filter(|record| record.state != PaymentState::NotPaid) {
         let parsed = Url::parse(&record.target.url).ok().zip(record.quote());

@@ -14,11 +14,11 @@ use crate::cli::payments;
 use crate::clock::SystemClock;
 use crate::error::{CliError, Exit};
 use crate::output::{Output, paint, style};
-use crate::wire::policy;
+use crate::wire::{self, policy};
 
 /// Sends the request with the payment `id`.
 pub async fn run(id: &str, request: Request, args: &Args, output: Output) -> Result<Exit, CliError> {
-    let journal = payments::journal()?;
+    let journal = wire::journal::open()?;
     let record = payments::find(&journal, id)?;
     presentable(&record, &request)?;
     let adopted = journal.adopt(&record.id).map_err(|error| CliError::from(&error))?;

@@ -1,0 +1,90 @@
+//! The service: what a platform asks of its billing, each a function that reads records, plans with the pure half of this
+//! crate, and commits ledger steps, records and events as one.
+//!
+//! | a call | how it stays right |
+//! |---|---|
+//! | is told twice | its idempotency key, its result and its effect are one commit ([`Cx::idempotency`]) |
+//! | races another | what both read is checked in the commit; whoever is late reads again ([`Fate::Again`]) |
+//! | crashes | it happened whole or not at all; the same key tells which |
+//! | comes from another tenant | every key of every record begins with the tenant, and every asset is one tenant's alone |
+//!
+//! It reads no clock and draws no randomness: a [`Cx`] brings both. It speaks no HTTP and knows no rail.
+
+mod cx;
+mod document;
+mod draft;
+mod error;
+pub mod event;
+
+use std::sync::Arc;
+
+use farthing_ledger::record::{Committed, RecordStore, Work};
+
+pub use cx::{Cx, Idempotency, TenantId};
+pub use document::{Document, Page, PageQuery, Stored, id_text, read_id};
+pub use draft::{Draft, Fate};
+pub use error::ServiceError;
+
+/// How often a call reads again when others changed what it had read.
+pub const ATTEMPTS: usize = 16;
+
+/// The billing layer over a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Billing {
+    store: Arc<dyn RecordStore>,
+}
+
+impl std::fmt::Debug for Billing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Billing").finish_non_exhaustive()
+    }
+}
+
+impl Billing {
+    /// Billing whose truth is `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn RecordStore>) -> Self {
+        Self { store }
+    }
+
+    /// The ledger and its records.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn RecordStore> {
+        &self.store
+    }
+
+    /// Commits a draft. The result `result` is kept under the idempotency key, when there is one, in the same commit.
+    ///
+    /// # Errors
+    /// [`ServiceError::Store`]; [`ServiceError::IdempotencyKeyReused`].
+    pub async fn commit<T: serde::Serialize + Sync>(
+        &self,
+        cx: &Cx,
+        draft: Draft,
+        result: &T,
+    ) -> Result<Fate, ServiceError> {
+        let Draft { steps, mut records } = draft;
+        if let Some(idempotency) = &cx.idempotency {
+            records.push(cx::kept(cx, idempotency, result)?);
+        }
+        Ok(match self.store.commit(Work { now: cx.now, steps, records }).await? {
+            Committed::Applied { outcomes, version } => Fate::Applied { outcomes, version },
+            Committed::Refused { outcomes } => Fate::Refused { outcomes },
+            // Also when somebody else made this very call: the next attempt finds what it answered.
+            Committed::Conflict { .. } => Fate::Again,
+        })
+    }
+
+    /// What a call with this idempotency key answered before. Ask before anything else, in every attempt.
+    ///
+    /// # Errors
+    /// [`ServiceError::IdempotencyKeyReused`] when the key belongs to another call; [`ServiceError::Store`].
+    pub async fn replay<T: serde::de::DeserializeOwned>(&self, cx: &Cx) -> Result<Option<T>, ServiceError> {
+        let Some(idempotency) = &cx.idempotency else { return Ok(None) };
+        let found = self.store.records(&[cx::key(cx, idempotency)]).await?;
+        match found.into_iter().next().flatten() {
+            Some(record) => cx::replayed(&record.body, idempotency).map(Some),
+            None => Ok(None),
+        }
+    }
+}
