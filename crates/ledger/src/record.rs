@@ -60,7 +60,9 @@ pub struct RecordKey {
     pub key: String,
 }
 
-/// A place in the order of commits: 0 before the first, and one more with every commit that changed anything.
+/// A place in the order of commits: 0 before the first, and one more with every commit that changed anything: an entry in the
+/// journal (also of a [`Work`] without records, and of [`Committed::Refused`] where a step stood alone), a record written (also
+/// with what it said before), or a record gone that was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Version(pub u64);
 
@@ -149,7 +151,8 @@ impl RecordChange {
 
 /// What is to happen as one: steps of the ledger and changes of records.
 ///
-/// 1. Every expectation is checked. One that fails: nothing happens ([`Committed::Conflict`]).
+/// 1. Every expectation is checked. One that fails: nothing happens ([`Committed::Conflict`]). Then counters are added up; one
+///    that cannot be added to: nothing happens ([`StoreError::Damaged`]).
 /// 2. The steps are decided, linked groups as always. One that is rejected: no record changes ([`Committed::Refused`]); steps
 ///    that stand alone beside it may have been applied.
 /// 3. The records change.

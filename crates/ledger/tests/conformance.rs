@@ -1,6 +1,6 @@
-//! The reference model passes the suite that every store has to pass.
+//! The stores in memory pass the suites that every store has to pass.
 
-use farthing_ledger::testkit::{Fixture, MemoryLedger, conformance};
+use farthing_ledger::testkit::{Fixture, MemoryLedger, MemoryStore, conformance};
 
 struct Memory;
 
@@ -20,4 +20,27 @@ impl Fixture for Memory {
 #[tokio::test]
 async fn the_model_keeps_the_contract() {
     conformance::run(&Memory).await;
+}
+
+/// A store whose ledger is the model, or the engine.
+struct Store(fn() -> MemoryStore);
+
+#[async_trait::async_trait]
+impl Fixture for Store {
+    type Store = MemoryStore;
+
+    async fn fresh(&self) -> MemoryStore {
+        (self.0)()
+    }
+
+    async fn reopen(&self, store: MemoryStore) -> MemoryStore {
+        store
+    }
+}
+
+#[tokio::test]
+async fn the_stores_in_memory_keep_the_contract() {
+    for store in [Store(MemoryStore::new), Store(MemoryStore::reference)] {
+        conformance::run(&store).await;
+    }
 }

@@ -3,7 +3,7 @@
 //! It is slow on purpose: there is no running total that could drift, no index that could be stale, no undo that could
 //! forget something. Where it and the engine differ, one of them is wrong.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use farthing_money::{Amount, Asset};
@@ -38,14 +38,33 @@ impl MemoryLedger {
         for group in steps.split_inclusive(|step| step.link == Link::End) {
             outcomes.extend(scan.group(now, group));
         }
-        *self.journal.lock().unwrap_or_else(PoisonError::into_inner) = scan.journal;
+        *self.locked() = scan.journal;
         outcomes
+    }
+
+    /// The end of the journal.
+    pub(super) fn last(&self) -> Head {
+        head_of(&self.locked())
+    }
+
+    /// How many entries there are.
+    pub(super) fn length(&self) -> usize {
+        self.locked().len()
+    }
+
+    /// Takes over what somebody else decided.
+    pub(super) fn append(&self, entries: impl Iterator<Item = Sealed>) {
+        self.locked().extend(entries);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Sealed>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A copy of the journal, to ask questions of.
     #[must_use]
     pub fn scan(&self) -> Scan {
-        Scan { journal: self.journal.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+        Scan { journal: self.locked().clone() }
     }
 }
 
@@ -60,11 +79,7 @@ impl Scan {
     /// The end of the journal.
     #[must_use]
     pub fn head(&self) -> Head {
-        self.journal.last().map_or_else(Head::genesis, |last| Head {
-            seq: last.entry.seq,
-            at: last.entry.at,
-            hash: last.hash,
-        })
+        head_of(&self.journal)
     }
 
     /// What asset `id` is.
@@ -357,6 +372,14 @@ impl Scan {
         }
         Ok(())
     }
+}
+
+fn head_of(journal: &[Sealed]) -> Head {
+    journal.last().map_or_else(Head::genesis, |last| Head {
+        seq: last.entry.seq,
+        at: last.entry.at,
+        hash: last.hash,
+    })
 }
 
 fn refuse(broken: bool, rejection: Rejection) -> Result<(), Rejection> {

@@ -4,7 +4,9 @@
 pub mod conformance;
 pub mod memory;
 pub mod model;
+pub mod store;
 
 pub use conformance::Fixture;
 pub use memory::MemoryLedger;
 pub use model::{Auditor, Workload};
+pub use store::MemoryStore;
