@@ -84,6 +84,13 @@ impl Product {
         Self { versions: Vec::new() }
     }
 
+    /// What was published before, the oldest first, as [`Product::publish`] gave it. A part of it is enough: to publish, the
+    /// last version; to price, the one that counted then.
+    #[must_use]
+    pub const fn of(versions: Vec<Version>) -> Self {
+        Self { versions }
+    }
+
     /// The versions, the oldest first.
     #[must_use]
     pub fn versions(&self) -> &[Version] {

@@ -51,6 +51,14 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+impl<T> Page<Stored<T>> {
+    /// The documents alone, as they are shown.
+    #[must_use]
+    pub fn docs(self) -> Page<T> {
+        Page { data: self.data.into_iter().map(|stored| stored.doc).collect(), next: self.next }
+    }
+}
+
 /// The record of `key` among the tenant's.
 #[must_use]
 pub fn record_key<T: Document>(tenant: TenantId, key: &str) -> RecordKey {

@@ -7,7 +7,7 @@ use farthing_money::MoneyError;
 use crate::budget::delegation::DelegationRejection;
 use crate::budget::{BudgetRejection, PlacedError};
 use crate::grant::GrantError;
-use crate::pricing::ProductError;
+use crate::pricing::{PriceError, ProductError};
 use crate::topup::RuleError;
 use crate::usage::UsageError;
 use crate::wallet::BadExternalId;
@@ -95,6 +95,9 @@ pub enum ServiceError {
     /// A capture or void that does not fit its hold.
     #[error(transparent)]
     Placed(#[from] PlacedError),
+    /// A price that is none.
+    #[error(transparent)]
+    Price(#[from] PriceError),
     /// A price cannot be published, or counts for nothing.
     #[error(transparent)]
     Product(#[from] ProductError),
@@ -154,6 +157,7 @@ impl ServiceError {
             Self::Delegation(error) => error.code(),
             Self::Grant(error) => error.code(),
             Self::Placed(error) => error.code(),
+            Self::Price(error) => error.code(),
             Self::Product(error) => error.code(),
             Self::Usage(error) => error.code(),
             Self::TopUp(error) => error.code(),
@@ -176,6 +180,7 @@ impl ServiceError {
             Self::Forbidden { .. } | Self::Delegation(_) => Class::Forbidden,
             Self::Budget(_) | Self::Grant(_) | Self::Placed(_) | Self::Ledger(_) => Class::Refused,
             Self::Invalid { .. }
+            | Self::Price(_)
             | Self::Product(_)
             | Self::Usage(_)
             | Self::TopUp(_)

@@ -15,6 +15,7 @@ mod document;
 mod draft;
 mod error;
 pub mod event;
+pub mod product;
 
 use std::sync::Arc;
 
