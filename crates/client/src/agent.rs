@@ -9,14 +9,14 @@ use farthing_protocol::flow::payer::PayerFlow;
 use farthing_protocol::ports::{Clock, Payer};
 use reqwest::{Client, ClientBuilder, Request, Response};
 
+use crate::books::Books;
 use crate::consent::HostConsent;
 use crate::driver::{self, Core, Exchange, SendError};
-use crate::in_flight::Books;
 use crate::journal::JournalError;
 use crate::resolve::{self, Resolution};
 use crate::{
-    AgentError, MemoryBook, MemoryJournal, Paid, PaymentId, PaymentJournal, Policy, Preview, SpendBook,
-    preview,
+    AgentError, CallWallet, MemoryBook, MemoryJournal, Paid, PaymentId, PaymentJournal, Policy, Preview,
+    SpendBook, preview,
 };
 
 /// Whether redirects are followed, before anything is paid. After that none ever is.
@@ -93,6 +93,7 @@ impl Agent {
                     spend: Arc::new(MemoryBook::new()),
                     journal: Arc::new(MemoryJournal::new()),
                     clock,
+                    wallet: None,
                 }),
                 preference: Preference::default(),
                 redirects: Redirects::default(),
@@ -104,6 +105,7 @@ impl Agent {
             },
             spend: None,
             journal: None,
+            wallet: None,
         }
     }
 
@@ -178,6 +180,7 @@ pub struct AgentBuilder {
     core: Core,
     spend: Option<Arc<dyn SpendBook>>,
     journal: Option<Arc<dyn PaymentJournal>>,
+    wallet: Option<Arc<dyn CallWallet>>,
 }
 
 impl fmt::Debug for AgentBuilder {
@@ -208,6 +211,12 @@ impl AgentBuilder {
     /// Where payments are recorded. The default lives as long as the agent.
     pub fn journal(mut self, journal: Arc<dyn PaymentJournal>) -> Self {
         self.journal = Some(journal);
+        self
+    }
+
+    /// The wallet that every call is charged to. None, by default: nobody but the limits is asked.
+    pub fn wallet(mut self, wallet: Arc<dyn CallWallet>) -> Self {
+        self.wallet = Some(wallet);
         self
     }
 
@@ -275,12 +284,13 @@ impl AgentBuilder {
             .build()
             .map_err(|error| BuildError::Http { why: crate::describe(&error) })?;
         let mut core = self.core;
-        if self.spend.is_some() || self.journal.is_some() {
+        if self.spend.is_some() || self.journal.is_some() || self.wallet.is_some() {
             let books = &core.books;
             core.books = Arc::new(Books {
                 spend: self.spend.unwrap_or_else(|| Arc::clone(&books.spend)),
                 journal: self.journal.unwrap_or_else(|| Arc::clone(&books.journal)),
                 clock: Arc::clone(&books.clock),
+                wallet: self.wallet,
             });
         }
         Ok(Agent { client, core: Arc::new(core) })

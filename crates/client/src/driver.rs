@@ -15,8 +15,9 @@ use http::header::{HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Request, Response};
 
 use crate::body::{self, SellersWords};
+use crate::books::Books;
 use crate::consent::{HostAnswer, HostConsent, HostQuestion};
-use crate::in_flight::{BeginError, Books, InFlight, Intention, KeyOfOurs};
+use crate::in_flight::{BeginError, InFlight, Intention, KeyOfOurs};
 use crate::journal::Target;
 use crate::offer::{self, Known, Payable, Verdict};
 use crate::outgoing::{IDEMPOTENCY_KEY, Outgoing};

@@ -5,35 +5,15 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use farthing_protocol::flow::payer::Refusal;
-use farthing_protocol::ports::{Clock, PayError, Quote};
+use farthing_protocol::ports::{PayError, Quote};
 use farthing_protocol::{Challenge, PaymentProof, Receipt};
 
-use crate::journal::{
-    Agreed, JournalEntry, PaymentJournal, PaymentRecord, PaymentState, Step, StoredCredential, Target,
-};
-use crate::spend::{Draw, SpendBook};
+use crate::books::{Books, HoldError};
+use crate::journal::{Agreed, PaymentRecord, PaymentState, Step, StoredCredential, Target};
+use crate::spend::Draw;
+use crate::wallet::{WalletCall, WalletError};
 use crate::witness::FlightWitness;
 use crate::{AgentError, PaymentId, SpendError, resolve};
-
-/// Where payments are counted and recorded.
-pub(crate) struct Books {
-    pub(crate) spend: Arc<dyn SpendBook>,
-    pub(crate) journal: Arc<dyn PaymentJournal>,
-    pub(crate) clock: Arc<dyn Clock>,
-}
-
-impl Books {
-    pub(crate) fn write(&self, payment: &PaymentId, step: Step) -> Result<(), String> {
-        let entry = JournalEntry { payment: payment.clone(), at_ms: self.clock.now().as_ms(), step };
-        self.journal.record(&entry).map_err(|error| error.to_string())
-    }
-}
-
-impl fmt::Debug for Books {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Books").finish_non_exhaustive()
-    }
-}
 
 /// Why a payment was not begun.
 #[derive(Debug)]
@@ -103,6 +83,21 @@ pub(crate) struct Intention {
     pub(crate) draws: Vec<Draw>,
 }
 
+impl Intention {
+    fn call(&self, payment: &PaymentId) -> WalletCall {
+        let path = self.target.url.split_once("://").map_or(self.target.url.as_str(), |(_, rest)| rest);
+        let path = path.find('/').map_or("/", |at| &path[at..]);
+        WalletCall {
+            payment: payment.clone(),
+            money: self.quote.money.clone(),
+            vendor: self.target.host().to_owned(),
+            offer: format!("{} {path}", self.target.method),
+            recipient: self.quote.recipient.clone(),
+            network: self.quote.network.clone(),
+        }
+    }
+}
+
 /// Whether the client gives the paid request an `Idempotency-Key` of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyOfOurs {
@@ -131,7 +126,7 @@ impl InFlight {
             moved: false,
             key: None,
         };
-        let mut flight = flight.hold(&intention.draws)?;
+        let mut flight = flight.hold(intention)?;
         let mut target = intention.target.clone();
         if intention.key == KeyOfOurs::PaymentId {
             flight.key = Some(flight.id.to_string());
@@ -143,13 +138,14 @@ impl InFlight {
         Ok(flight)
     }
 
-    fn hold(mut self, draws: &[Draw]) -> Result<Self, BeginError> {
-        let now = self.books.clock.now();
-        let held = match self.books.spend.hold(&self.id, draws, now) {
+    fn hold(mut self, intention: &Intention) -> Result<Self, BeginError> {
+        let (draws, call) = (&intention.draws, intention.call(&self.id));
+        let held = match self.books.hold(&self.id, draws, &call) {
             // What a process held that died before it sent anything is free: look for it when it is needed.
-            Err(SpendError::OverLimit { .. }) if resolve::sweep(&self.books) > 0 => {
-                self.books.spend.hold(&self.id, draws, now)
-            }
+            Err(
+                HoldError::Spend(SpendError::OverLimit { .. })
+                | HoldError::Wallet(WalletError::Refused { .. }),
+            ) if resolve::sweep(&self.books) > 0 => self.books.hold(&self.id, draws, &call),
             held => held,
         };
         match held {
@@ -157,10 +153,15 @@ impl InFlight {
                 self.stage = Stage::Unrecorded;
                 Ok(self)
             }
-            Err(error @ SpendError::OverLimit { .. }) => {
+            Err(HoldError::Spend(error @ SpendError::OverLimit { .. })) => {
                 Err(BeginError::Limit(Refusal { code: error.code(), why: error.to_string() }))
             }
-            Err(error) => Err(BeginError::Books(AgentError::Unrecorded { why: error.to_string() })),
+            Err(HoldError::Wallet(error)) => {
+                Err(BeginError::Limit(Refusal { code: error.code(), why: error.to_string() }))
+            }
+            Err(HoldError::Spend(error)) => {
+                Err(BeginError::Books(AgentError::Unrecorded { why: error.to_string() }))
+            }
         }
     }
 
@@ -246,7 +247,7 @@ impl InFlight {
     /// Paid and served.
     pub(crate) fn served(&mut self, status: u16, receipt: Option<&Receipt>) {
         self.stage = Stage::Closed;
-        self.confirm();
+        self.confirm(receipt.map(|receipt| receipt.reference.as_str()));
         self.note(Step::served(status, receipt));
     }
 
@@ -255,16 +256,16 @@ impl InFlight {
         self.stage = Stage::Closed;
         // The rail knows that it was taken, and the seller that it will not serve: nothing is left to be learnt.
         if self.moved && matches!(status, 402 | 403) {
-            self.confirm();
+            self.confirm(None);
             return self.note(Step::Forfeited { why });
         }
         self.note(Step::Refused { status, why, credential: self.worth_keeping() });
     }
 
-    fn confirm(&self) {
-        if let Err(error) = self.books.spend.confirm(&self.id, self.books.clock.now()) {
+    fn confirm(&self, reference: Option<&str>) {
+        if let Err(error) = self.books.confirm(&self.id, reference) {
             // It stays held, which counts as much.
-            tracing::error!(payment = %self.id, %error, "a payment could not be confirmed in the spend book");
+            tracing::error!(payment = %self.id, error, "a payment could not be confirmed in the books");
         }
     }
 
@@ -301,8 +302,8 @@ impl InFlight {
     }
 
     fn release(&self) {
-        if let Err(error) = self.books.spend.release(&self.id) {
-            tracing::error!(payment = %self.id, %error, "money that was not paid could not be given back to the budget");
+        if let Err(error) = self.books.release(&self.id) {
+            tracing::error!(payment = %self.id, error, "money that was not paid could not be given back to the budget");
         }
     }
 

@@ -49,6 +49,7 @@
 mod again;
 mod agent;
 mod body;
+mod books;
 mod consent;
 mod driver;
 mod error;
@@ -66,6 +67,7 @@ mod resolve;
 mod site;
 pub mod spend;
 pub mod text;
+pub mod wallet;
 mod witness;
 
 pub use agent::{Agent, AgentBuilder, BuildError, IdempotencyKeys, Preference, Redirects};
@@ -79,3 +81,4 @@ pub use policy::{Policy, PolicyBuilder, PolicyError};
 pub use preview::{BudgetPreview, OfferPreview, Preview};
 pub use resolve::Resolution;
 pub use spend::{FileBook, MemoryBook, SpendBook, SpendError};
+pub use wallet::{CallWallet, Captured, WalletCall, WalletError};

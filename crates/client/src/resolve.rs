@@ -7,8 +7,9 @@ use farthing_protocol::CredentialBuf;
 use farthing_protocol::ports::{Payer, PaymentFate, SentPayment};
 
 use crate::PaymentId;
+use crate::books::Books;
 use crate::driver::off_thread;
-use crate::in_flight::{Books, InFlight};
+use crate::in_flight::InFlight;
 use crate::journal::{JournalError, PaymentRecord, PaymentState, Step};
 
 /// What is known of an open payment after looking.
@@ -65,7 +66,7 @@ fn sweep_open(books: &Books) -> Result<usize, JournalError> {
 
 /// What is held for a payment that the journal never saw begin. Its process is dead: a living one has entered it first.
 fn sweep_orphans(books: &Books) -> Result<usize, JournalError> {
-    let held = books.spend.held().unwrap_or_default();
+    let held = books.held();
     let open = books.journal.open()?;
     let unknown: Vec<PaymentId> =
         held.into_iter().filter(|id| !open.iter().any(|record| record.id == *id)).collect();
@@ -75,10 +76,10 @@ fn sweep_orphans(books: &Books) -> Result<usize, JournalError> {
             continue;
         }
         let released = match books.journal.payment(&id)?.map(|record| record.state) {
-            None | Some(PaymentState::NotPaid) => books.spend.release(&id).is_ok(),
+            None | Some(PaymentState::NotPaid) => books.release(&id).is_ok(),
             Some(PaymentState::Served | PaymentState::Forfeited) => {
                 // Counts as much as before: nothing is gained by it now.
-                let _ = books.spend.confirm(&id, books.clock.now());
+                let _ = books.confirm(&id, None);
                 false
             }
             Some(_) => false,
@@ -105,7 +106,7 @@ fn close_unsent(books: &Books, id: &PaymentId) -> bool {
 fn close_unpaid(books: &Books, id: &PaymentId, code: &str, why: String) -> bool {
     // The journal first: it is what a process that is not dead after all must get past.
     let closed = books.write(id, Step::NotPaid { code: code.to_owned(), why });
-    let result = closed.and_then(|()| books.spend.release(id).map_err(|error| error.to_string()));
+    let result = closed.and_then(|()| books.release(id));
     if let Err(error) = &result {
         tracing::error!(payment = %id, error, "a payment that was not made could not be closed");
     }
@@ -190,8 +191,8 @@ pub(crate) async fn settle(
 }
 
 fn note_moved(books: &Books, id: &PaymentId, reference: String) {
+    let confirmed = books.confirm(id, Some(&reference));
     let noted = books.write(id, Step::Paid { reference });
-    let confirmed = books.spend.confirm(id, books.clock.now()).map_err(|error| error.to_string());
     if let Err(error) = noted.and(confirmed) {
         tracing::error!(payment = %id, error, "a payment that was made could not be recorded");
     }

@@ -9,7 +9,8 @@ use farthing_protocol::ports::{PayError, Witness};
 use farthing_protocol::{Challenge, PaymentProof};
 
 use crate::PaymentId;
-use crate::in_flight::{Books, Worth};
+use crate::books::Books;
+use crate::in_flight::Worth;
 use crate::journal::{Step, StoredCredential};
 
 /// The witness of one payment.

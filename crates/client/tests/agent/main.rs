@@ -12,4 +12,5 @@ mod redirects;
 mod refusals;
 mod secrecy;
 mod seller;
+mod wallet;
 mod witness;
