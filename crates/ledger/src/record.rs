@@ -203,6 +203,44 @@ pub struct Scan {
     pub limit: usize,
 }
 
+impl Scan {
+    /// Where it begins and where it has ended, for stores that keep keys in the order of their bytes: every key that it finds is
+    /// at least the first and less than the second, and between them is no other key. Neither has a null character. `None`
+    /// when it finds nothing, whatever is stored.
+    #[must_use]
+    pub fn span(&self) -> Option<(String, String)> {
+        if self.limit == 0 || self.prefix.chars().any(char::is_control) {
+            return None;
+        }
+        let (mut from, mut to) = (self.prefix.clone(), end_of_prefix(&self.prefix));
+        if let Some(after) = &self.after {
+            // No key has a control character: between a key and itself with one more there is none.
+            let key = after.split('\0').next().unwrap_or_default();
+            let just_after = format!("{key}\u{1}");
+            match self.order {
+                Order::Ascending => from = from.max(just_after),
+                Order::Descending if key.len() < after.len() => to = to.min(just_after),
+                Order::Descending => to = to.min(key.to_owned()),
+            }
+        }
+        (from < to).then_some((from, to))
+    }
+}
+
+/// The least text after all that begin so. Texts are ordered by their characters as they are by their bytes.
+fn end_of_prefix(prefix: &str) -> String {
+    let mut end: Vec<char> = prefix.chars().collect();
+    while let Some(last) = end.pop() {
+        if last != char::MAX {
+            // What lies between is no character.
+            end.push(if last == '\u{d7ff}' { '\u{e000}' } else { (last..).nth(1).unwrap_or(char::MAX) });
+            return end.into_iter().collect();
+        }
+    }
+    // Longer than the longest key.
+    "\u{10ffff}".repeat(MAX_KEY / 4 + 1)
+}
+
 /// The direction of a [`Scan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
@@ -357,7 +395,9 @@ pub fn read_counter(body: &str) -> Result<Vec<i128>, String> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::{Expect, MAX_CHANGES, RecordChange, RecordKey, Table, Work, add_to_counter, read_counter};
+    use super::{
+        Expect, MAX_CHANGES, Order, RecordChange, RecordKey, Scan, Table, Work, add_to_counter, read_counter,
+    };
 
     #[test]
     fn counters_add_up_number_by_number() {
@@ -371,6 +411,40 @@ mod tests {
         for no_counter in ["", "[]", "{}", "[1]", "[\"x\"]", "[\"1\""] {
             add_to_counter(Some(no_counter), &[1]).unwrap_err();
         }
+    }
+
+    #[test]
+    fn a_span_ends_where_the_prefix_does() {
+        let scan = |prefix: &str, after: Option<&str>, order| Scan {
+            table: Table::new("t"),
+            prefix: prefix.to_owned(),
+            after: after.map(str::to_owned),
+            order,
+            limit: 1,
+        };
+        let most = "\u{10ffff}".repeat(129);
+        let (up, down) = (Order::Ascending, Order::Descending);
+        for (prefix, after, order, expected) in [
+            ("", None, up, Some(("", most.as_str()))),
+            ("a", None, up, Some(("a", "b"))),
+            ("a/", None, down, Some(("a/", "a0"))),
+            ("a\u{d7ff}", None, up, Some(("a\u{d7ff}", "a\u{e000}"))),
+            ("a\u{10ffff}\u{10ffff}", None, up, Some(("a\u{10ffff}\u{10ffff}", "b"))),
+            ("\u{10ffff}", None, up, Some(("\u{10ffff}", most.as_str()))),
+            ("a", Some("a1"), up, Some(("a1\u{1}", "b"))),
+            ("a", Some("a1"), down, Some(("a", "a1"))),
+            ("a", Some("Z"), up, Some(("a", "b"))),
+            ("a", Some("b"), up, None),
+            ("a", Some("a"), down, None),
+            ("a", Some("a\0"), down, Some(("a", "a\u{1}"))),
+            ("a", Some("a\0b"), up, Some(("a\u{1}", "b"))),
+            ("a\0", None, up, None),
+        ] {
+            let span = scan(prefix, after, order).span();
+            let span = span.as_ref().map(|(from, to)| (from.as_str(), to.as_str()));
+            assert_eq!(span, expected, "{prefix:?} {after:?} {order:?}");
+        }
+        assert_eq!(Scan { limit: 0, ..scan("a", None, up) }.span(), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The stores in memory pass the suites that every store has to pass.
 
-use farthing_ledger::testkit::{Fixture, MemoryLedger, MemoryStore, conformance};
+use farthing_ledger::testkit::{Fixture, MemoryLedger, MemoryStore, conformance, records};
 
 struct Memory;
 
@@ -42,5 +42,12 @@ impl Fixture for Store {
 async fn the_stores_in_memory_keep_the_contract() {
     for store in [Store(MemoryStore::new), Store(MemoryStore::reference)] {
         conformance::run(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn the_stores_in_memory_keep_the_contract_of_records() {
+    for store in [Store(MemoryStore::new), Store(MemoryStore::reference)] {
+        records::run(&store).await;
     }
 }

@@ -4,6 +4,7 @@
 pub mod conformance;
 pub mod memory;
 pub mod model;
+pub mod records;
 pub mod store;
 
 pub use conformance::Fixture;
