@@ -18,13 +18,14 @@ pub mod event;
 pub mod product;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use farthing_ledger::record::{Committed, RecordStore, Work};
 
 pub use cx::{Cx, Idempotency, TenantId};
 pub use document::{Document, Page, PageQuery, Stored, id_text, read_id};
 pub use draft::{Draft, Fate};
-pub use error::ServiceError;
+pub use error::{Class, ServiceError};
 
 /// How often a call reads again when others changed what it had read.
 pub const ATTEMPTS: usize = 16;
@@ -33,6 +34,8 @@ pub const ATTEMPTS: usize = 16;
 #[derive(Clone)]
 pub struct Billing {
     store: Arc<dyn RecordStore>,
+    /// Set when a call answers what it answered before.
+    replayed: Option<Arc<AtomicBool>>,
 }
 
 impl std::fmt::Debug for Billing {
@@ -45,7 +48,14 @@ impl Billing {
     /// Billing whose truth is `store`.
     #[must_use]
     pub fn new(store: Arc<dyn RecordStore>) -> Self {
-        Self { store }
+        Self { store, replayed: None }
+    }
+
+    /// The same billing, which sets `replayed` when a call answers what it answered before under its idempotency key. For one
+    /// call: whoever answers over a wire can then say so.
+    #[must_use]
+    pub fn noting_replays(&self, replayed: Arc<AtomicBool>) -> Self {
+        Self { store: Arc::clone(&self.store), replayed: Some(replayed) }
     }
 
     /// The ledger and its records.
@@ -84,7 +94,13 @@ impl Billing {
         let Some(idempotency) = &cx.idempotency else { return Ok(None) };
         let found = self.store.records(&[cx::key(cx, idempotency)]).await?;
         match found.into_iter().next().flatten() {
-            Some(record) => cx::replayed(&record.body, idempotency).map(Some),
+            Some(record) => {
+                let answer = cx::replayed(&record.body, idempotency)?;
+                if let Some(replayed) = &self.replayed {
+                    replayed.store(true, Ordering::Relaxed);
+                }
+                Ok(Some(answer))
+            }
             None => Ok(None),
         }
     }
