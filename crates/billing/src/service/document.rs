@@ -127,7 +127,7 @@ impl Billing {
     }
 }
 
-fn stored<T: Document>(tenant: TenantId, record: &Record) -> Result<Stored<T>, ServiceError> {
+pub(super) fn stored<T: Document>(tenant: TenantId, record: &Record) -> Result<Stored<T>, ServiceError> {
     let doc =
         serde_json::from_str(&record.body).map_err(|error| ServiceError::unreadable(T::NAME, &error))?;
     let mine = format!("{tenant}/");

@@ -4,7 +4,7 @@ use farthing_ledger::record::{Expect, RecordChange, RecordKey, Version};
 use farthing_ledger::{Outcome, Step};
 
 use super::document::{Document, Stored, record_key};
-use super::event::{self, EventKind};
+use super::event::{self, Event, EventKind};
 use super::{Cx, ServiceError};
 
 /// What is to happen as one.
@@ -91,7 +91,7 @@ impl Draft {
         self
     }
 
-    /// Tells the world: an event in the outbox, which webhooks and streams are made from.
+    /// Tells the world: an event, which streams and lists are made from, and its twin in the outbox, which webhooks are made from.
     ///
     /// # Errors
     /// As [`Draft::create`].
@@ -103,6 +103,7 @@ impl Draft {
     ) -> Result<&mut Self, ServiceError> {
         let at = self.records.len();
         let (key, event) = event::new(cx, (kind, at), data)?;
+        self.records.push(event::undispatched(&record_key::<Event>(cx.tenant, &key)));
         self.create(cx, &key, &event)
     }
 

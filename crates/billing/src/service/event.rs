@@ -1,7 +1,7 @@
 //! [`Event`]: something that happened and that somebody may want to be told. Written in the commit in which it happened (the
 //! outbox), so that none is lost and none is told that did not happen.
 
-use farthing_ledger::record::Table;
+use farthing_ledger::record::{Expect, RecordChange, RecordKey, Table};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -83,6 +83,9 @@ pub enum EventKind {
     /// A transfer on a chain that nobody could be credited for, or too little of it.
     #[serde(rename = "deposit.exception")]
     DepositException,
+    /// A webhook endpoint said that it is gone, and is told nothing any more.
+    #[serde(rename = "webhook.disabled")]
+    WebhookDisabled,
 }
 
 /// Something that happened.
@@ -102,6 +105,16 @@ pub struct Event {
 impl Document for Event {
     const TABLE: Table = Table::new("event");
     const NAME: &'static str = "event";
+}
+
+/// Events that nobody has fanned out yet, under the keys of the events. Keys of events are ordered by a time that was read before
+/// the commit, so whoever remembered how far it had read would miss what was committed late; what is still here was not seen.
+pub(super) const OUTBOX: Table = Table::new("outbox");
+
+/// The twin of the event at `at` in the outbox.
+pub(super) fn undispatched(at: &RecordKey) -> RecordChange {
+    let at = RecordKey { table: OUTBOX, key: at.key.clone() };
+    RecordChange::Put { at, expect: Expect::Absent, body: "{}".to_owned() }
 }
 
 /// An event of this call, the one of the change at `at`. Keys are ordered by time.

@@ -16,6 +16,7 @@ mod draft;
 mod error;
 pub mod event;
 pub mod product;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
