@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod books;
 mod epoch;
 pub mod ledger;
 mod limits;

@@ -1,14 +1,13 @@
 //! Proving a ledger's file: the journal by its hash chain and by adding it up, and everything beside it by the journal.
 
-use std::collections::{BTreeMap, HashMap};
-
-use farthing_ledger::journal::{Entry, Head};
+use farthing_ledger::journal::Head;
 use farthing_ledger::verify::{Fault, Report, Verifier};
-use farthing_ledger::{Account, AccountId, TransferId};
+use farthing_ledger::{Account, TransferId};
 use farthing_money::Amount;
 use rusqlite::Connection;
 
-use super::sql::{self, ACCOUNT_COLUMNS, AccountRow, Sql};
+use super::sql::{self, ACCOUNT_COLUMNS, Sql};
+use crate::books::beside::{Beside, Columns};
 
 /// What a running ledger shows at one moment, to be compared with its file.
 pub(super) struct Shown {
@@ -36,7 +35,7 @@ fn run(db: &Connection, shown: Option<&Shown>) -> Result<Result<Report, Fault>, 
 }
 
 fn prove(db: &Connection, shown: Option<&Shown>) -> Result<Result<Report, Fault>, Sql> {
-    let mut beside = Beside::load(db)?;
+    let mut beside = load(db)?;
     let mut verifier = Verifier::new();
     let mut read =
         db.prepare("SELECT body, hash, id, ends, prev_debit, prev_credit, seq FROM journal ORDER BY seq")?;
@@ -90,87 +89,18 @@ fn integer(row: &rusqlite::Row<'_>, column: usize) -> Result<Option<u64>, Sql> {
     row.get::<_, Option<i64>>(column)?.map(sql::unsigned).transpose()
 }
 
-/// What a row of the journal says beside body and hash.
-struct Columns {
-    seq: u64,
-    id: Option<u128>,
-    ends: Option<u128>,
-    before: (Option<u64>, Option<u64>),
-}
-
-/// Everything that is stored beside the journal.
-struct Beside {
-    accounts: BTreeMap<u64, Vec<AccountRow>>,
-    old_holds: HashMap<TransferId, (u64, Amount)>,
-    last_seq: HashMap<AccountId, u64>,
-}
-
-impl Beside {
-    fn load(db: &Connection) -> Result<Self, Sql> {
-        let mut accounts: BTreeMap<u64, Vec<AccountRow>> = BTreeMap::new();
-        let mut read = db.prepare(&format!("SELECT {ACCOUNT_COLUMNS} FROM account"))?;
-        let mut rows = read.query([])?;
-        while let Some(row) = rows.next()? {
-            let row = sql::account(row)?;
-            accounts.entry(row.as_of).or_default().push(row);
-        }
-        let mut read = db.prepare("SELECT id, seq, remaining FROM old_hold")?;
-        let mut rows = read.query([])?;
-        let mut old_holds = HashMap::new();
-        while let Some(row) = rows.next()? {
-            let id = TransferId::from_u128(sql::number(row.get_ref(0)?)?);
-            let left = Amount::from_base(sql::number(row.get_ref(2)?)?);
-            old_holds.insert(id, (sql::unsigned(row.get(1)?)?, left));
-        }
-        Ok(Self { accounts, old_holds, last_seq: HashMap::new() })
+fn load(db: &Connection) -> Result<Beside, Sql> {
+    let mut beside = Beside::default();
+    let mut read = db.prepare(&format!("SELECT {ACCOUNT_COLUMNS} FROM account"))?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        beside.account(sql::account(row)?);
     }
-
-    /// Compares an entry's row with the entry, and account rows that are as of it with what adds up.
-    fn follow(&mut self, entry: &Entry, columns: &Columns, verifier: &Verifier) -> Result<(), String> {
-        let seq = entry.seq;
-        let movement = entry.event.movement();
-        let mut before = |id: AccountId| self.last_seq.insert(id, seq).unwrap_or_default();
-        let expected = Columns {
-            seq,
-            id: entry.transfer_id().map(TransferId::as_u128),
-            ends: entry.ends().map(TransferId::as_u128),
-            before: movement.map_or((None, None), |m| (Some(before(m.debit)), Some(before(m.credit)))),
-        };
-        let same = columns.seq == expected.seq
-            && columns.id == expected.id
-            && columns.ends == expected.ends
-            && columns.before == expected.before;
-        if !same {
-            return Err(format!("the row of entry {seq} does not say what the entry says"));
-        }
-        for row in self.accounts.remove(&seq).unwrap_or_default() {
-            let id = row.account.id;
-            let told = verifier.replay().get(id);
-            let last = self.last_seq.get(&id).copied().unwrap_or_default();
-            // Closing is written at once, so that the row may be ahead of its totals in this one thing.
-            let alike = told.is_some_and(|told| Account { state: told.state, ..row.account } == *told);
-            if !alike || last != row.last_seq {
-                return Err(format!(
-                    "the row of account {id} is not what the journal adds up to at entry {seq}"
-                ));
-            }
-        }
-        Ok(())
+    let mut read = db.prepare("SELECT id, remaining FROM old_hold")?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = TransferId::from_u128(sql::number(row.get_ref(0)?)?);
+        beside.old_hold(id, Amount::from_base(sql::number(row.get_ref(1)?)?));
     }
-
-    /// Compares what can only be compared at the end: holds that have a row, and rows that are as of no entry.
-    fn finish(&self, verifier: &Verifier) -> Result<(), Fault> {
-        if let Some(row) = self.accounts.values().flatten().next() {
-            let what = format!("the row of account {} is as of an entry that does not exist", row.account.id);
-            return Err(Fault::Storage { what });
-        }
-        let open: HashMap<TransferId, Amount> =
-            verifier.replay().open_holds().map(|hold| (hold.new.transfer.id, hold.left)).collect();
-        match self.old_holds.iter().find(|(id, (_, left))| open.get(id) != Some(left)) {
-            Some((id, _)) => {
-                Err(Fault::Storage { what: format!("the row of hold {id} is not what the journal says") })
-            }
-            None => Ok(()),
-        }
-    }
+    Ok(beside)
 }
