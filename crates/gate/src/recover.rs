@@ -270,7 +270,7 @@ impl Inner {
                         }
                         fate
                     }
-                    Listed::Credit => Fate::NotAsked,
+                    Listed::Credit | Listed::Delivered => Fate::NotAsked,
                 };
                 (claim.new.id, fate)
             });

@@ -380,7 +380,8 @@ fn is_listed(claim: &Claim, listed: Listed, page: &Page) -> bool {
         (Listed::Settling, ClaimState::Settling)
         | (Listed::RefundDue, ClaimState::RefundDue(_))
         | (Listed::Refunding, ClaimState::Refunding { .. })
-        | (Listed::Credit, ClaimState::Credit(_)) => claim.changed <= page.before,
+        | (Listed::Credit, ClaimState::Credit(_))
+        | (Listed::Delivered, ClaimState::Delivered(_)) => claim.changed <= page.before,
         _ => false,
     };
     is_of_kind && page.after.as_ref().is_none_or(|after| place(claim) > *after)

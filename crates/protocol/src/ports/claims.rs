@@ -384,6 +384,8 @@ pub enum Listed {
     Refunding,
     /// In `Credit`: owed to their payers.
     Credit,
+    /// In `Delivered`: earned.
+    Delivered,
 }
 
 /// Which part of a list is wanted.

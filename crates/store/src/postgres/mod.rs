@@ -210,6 +210,7 @@ impl ClaimStore for PgClaims {
             Listed::RefundDue => Sql::ListRefundDue,
             Listed::Refunding => Sql::ListRefunding,
             Listed::Credit => Sql::ListCredit,
+            Listed::Delivered => Sql::ListDelivered,
         };
         let (after_ms, after_id) = match &page.after {
             Some((at, id)) => (ms(*at), id.0.as_str()),

@@ -11,7 +11,10 @@ use super::error::PgError;
 use crate::epoch::another;
 
 /// Every migration, in order: its number is its place, from one. Never edited once released, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/postgres/0001_claims.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_claims.sql"),
+    include_str!("../../migrations/postgres/0002_delivered.sql"),
+];
 
 /// `frth`, `clms`: held while a process migrates, or looks at the history. Only processes of ours ask for it.
 const LOCK: i64 = 0x6672_7468_636c_6d73;

@@ -105,6 +105,7 @@ statements! {
     Get = concat!("SELECT ", columns!(""), " FROM claim WHERE id = $1");
     ListSettling = list!("settling");
     ListCredit = list!("credit");
+    ListDelivered = list!("delivered");
     ListRefundDue = list!("refund_due");
     ListRefunding = list!("refunding");
     /// Walks what is reserved at this moment, which is no more than what is being served.

@@ -30,6 +30,7 @@ pub(super) const SAME_REQUEST: &str =
 
 pub(super) const LIST_SETTLING: &str = list!("settling");
 pub(super) const LIST_CREDIT: &str = list!("credit");
+pub(super) const LIST_DELIVERED: &str = list!("delivered");
 pub(super) const LIST_REFUND_DUE: &str = list!("refund_due");
 pub(super) const LIST_REFUNDING: &str = list!("refunding");
 
@@ -117,6 +118,7 @@ pub(super) const ALL: &[&str] = &[
     SAME_REQUEST,
     LIST_SETTLING,
     LIST_CREDIT,
+    LIST_DELIVERED,
     LIST_REFUND_DUE,
     LIST_REFUNDING,
     LIST_ABANDONED,

@@ -226,6 +226,7 @@ pub(super) fn list(db: &Connection, listed: Listed, wanted: &Page) -> Result<Vec
         Listed::RefundDue => sql::LIST_REFUND_DUE,
         Listed::Refunding => sql::LIST_REFUNDING,
         Listed::Credit => sql::LIST_CREDIT,
+        Listed::Delivered => sql::LIST_DELIVERED,
     })?;
     let (after_ms, after_id) = match &wanted.after {
         Some((at, id)) => (ms(*at), id.0.as_str()),

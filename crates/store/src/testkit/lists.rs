@@ -9,10 +9,12 @@ async fn list(store: &impl ClaimStore, listed: Listed, page: Page) -> Vec<Claim>
 /// Each kind lists its own, oldest change first, then by id as bytes are ordered.
 pub(super) async fn lists_by_kind(store: &impl ClaimStore) {
     let refund = ClaimStep::Undelivered { holder: HOLDER, answer: None, amends: Amends::Refund };
-    let kinds: [(Listed, Vec<ClaimStep>); 4] = [
+    let delivered = ClaimStep::Delivered { holder: HOLDER, answer: None };
+    let kinds: [(Listed, Vec<ClaimStep>); 5] = [
         (Listed::Settling, vec![]),
         (Listed::Credit, vec![settle_for_later("r")]),
         (Listed::RefundDue, vec![settle_and_begin("r", 50), refund.clone()]),
+        (Listed::Delivered, vec![settle_and_begin("r", 50), delivered]),
         (Listed::Refunding, vec![settle_and_begin("r", 50), refund, begin_refund("p")]),
     ];
     for (kind, steps) in &kinds {

@@ -58,8 +58,14 @@ impl<S: ClaimStore> Probe<'_, S> {
             }
             writeln!(shown, "{claim:?}").expect(text);
         }
-        let kinds =
-            [Listed::Settling, Listed::Abandoned, Listed::Credit, Listed::RefundDue, Listed::Refunding];
+        let kinds = [
+            Listed::Settling,
+            Listed::Abandoned,
+            Listed::Credit,
+            Listed::RefundDue,
+            Listed::Refunding,
+            Listed::Delivered,
+        ];
         for listed in kinds {
             let before = if listed == Listed::Abandoned { now } else { at(u64::MAX) };
             let mut after = None;
