@@ -89,12 +89,19 @@ impl From<Id> for GroupId {
 
 /// 128 bits that follow from `what` and `parts`. SHA-256 is cut in half: to hit a given name still takes 2^128 tries.
 fn derived(what: &str, parts: &[u128]) -> u128 {
+    of_text(what, parts, "")
+}
+
+/// As [`derived`], from a text too. No two lists of parts and texts are the same bytes, as long as each `what` comes with one
+/// number of parts.
+pub(crate) fn of_text(what: &str, parts: &[u128], text: &str) -> u128 {
     let mut hash = Sha256::new();
     hash.update((what.len() as u64).to_be_bytes());
     hash.update(what.as_bytes());
     for part in parts {
         hash.update(part.to_be_bytes());
     }
+    hash.update(text.as_bytes());
     let hash: [u8; 32] = hash.finalize().into();
     hash.iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
 }

@@ -35,6 +35,23 @@ pub struct Cx {
     pub idempotency: Option<Idempotency>,
 }
 
+/// Whose the records are that belong to no tenant. The id is reserved: no tenant has it.
+pub(super) const OPERATOR: TenantId = TenantId::from_u128(0);
+
+impl Cx {
+    /// The same call, about what belongs to no tenant.
+    #[must_use]
+    pub(super) fn operator(&self) -> Self {
+        self.of(OPERATOR)
+    }
+
+    /// The same call, about what belongs to `tenant`.
+    #[must_use]
+    pub(super) fn of(&self, tenant: TenantId) -> Self {
+        Self { tenant, ..self.clone() }
+    }
+}
+
 /// Answers under their keys.
 const IDEMPOTENCY: Table = Table::new("idempotency");
 

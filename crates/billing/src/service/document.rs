@@ -55,7 +55,14 @@ impl<T> Page<Stored<T>> {
     /// The documents alone, as they are shown.
     #[must_use]
     pub fn docs(self) -> Page<T> {
-        Page { data: self.data.into_iter().map(|stored| stored.doc).collect(), next: self.next }
+        self.map(|doc| doc)
+    }
+
+    /// The page with something else made of every document.
+    #[must_use]
+    pub fn map<U>(self, make: impl FnMut(T) -> U) -> Page<U> {
+        let data = self.data.into_iter().map(|stored| stored.doc).map(make).collect();
+        Page { data, next: self.next }
     }
 }
 
@@ -127,9 +134,20 @@ impl Billing {
     }
 }
 
+/// What a record says.
+///
+/// # Errors
+/// [`ServiceError::Unreadable`].
+pub(super) fn read_document<T: Document>(record: &Record) -> Result<T, ServiceError> {
+    serde_json::from_str(&record.body).map_err(|error| ServiceError::unreadable(T::NAME, &error))
+}
+
+/// A record that was read for `tenant`, as a document.
+///
+/// # Errors
+/// [`ServiceError::Unreadable`].
 pub(super) fn stored<T: Document>(tenant: TenantId, record: &Record) -> Result<Stored<T>, ServiceError> {
-    let doc =
-        serde_json::from_str(&record.body).map_err(|error| ServiceError::unreadable(T::NAME, &error))?;
+    let doc = read_document(record)?;
     let mine = format!("{tenant}/");
     let key = record.key.strip_prefix(&mine).unwrap_or(&record.key).to_owned();
     Ok(Stored { key, revision: record.revision, doc })

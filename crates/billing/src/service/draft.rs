@@ -91,6 +91,18 @@ impl Draft {
         self
     }
 
+    /// Deletes a document, whatever it says, if it is there.
+    pub fn forget<T: Document>(&mut self, cx: &Cx, key: &str) {
+        let at = record_key::<T>(cx.tenant, key);
+        self.records.push(RecordChange::Delete { at, expect: Expect::Anything });
+    }
+
+    /// Adds to a counter.
+    pub(super) fn add<T: Document>(&mut self, cx: &Cx, key: &str, numbers: Vec<i128>) {
+        let at = record_key::<T>(cx.tenant, key);
+        self.records.push(RecordChange::Add { at, numbers });
+    }
+
     /// Tells the world: an event, which streams and lists are made from, and its twin in the outbox, which webhooks are made from.
     ///
     /// # Errors

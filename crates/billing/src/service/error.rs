@@ -25,6 +25,8 @@ pub enum Class {
     Refused,
     /// Who asks may not.
     Forbidden,
+    /// It is not known who asks.
+    Unauthenticated,
     /// The same call may succeed later.
     Unavailable,
     /// Our fault.
@@ -76,6 +78,14 @@ pub enum ServiceError {
         code: &'static str,
         /// What is missing.
         why: String,
+    },
+    /// What was presented proves nobody.
+    #[error("{why}")]
+    Unauthenticated {
+        /// The stable code.
+        code: &'static str,
+        /// What is wrong with it, without repeating it.
+        why: &'static str,
     },
     /// The idempotency key belongs to a call with other content.
     #[error("the idempotency key was used for a call with other content: use a new key")]
@@ -151,6 +161,7 @@ impl ServiceError {
             Self::Invalid { .. } => "invalid_field",
             Self::WrongState { .. } => "wrong_state",
             Self::Forbidden { code, .. } => code,
+            Self::Unauthenticated { code, .. } => code,
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::Contention => "contention",
             Self::Budget(error) => error.code(),
@@ -178,6 +189,7 @@ impl ServiceError {
                 Class::Conflict
             }
             Self::Forbidden { .. } | Self::Delegation(_) => Class::Forbidden,
+            Self::Unauthenticated { .. } => Class::Unauthenticated,
             Self::Budget(_) | Self::Grant(_) | Self::Placed(_) | Self::Ledger(_) => Class::Refused,
             Self::Invalid { .. }
             | Self::Price(_)

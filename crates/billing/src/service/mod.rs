@@ -10,23 +10,34 @@
 //!
 //! It reads no clock and draws no randomness: a [`Cx`] brings both. It speaks no HTTP and knows no rail.
 
+pub mod asset;
+pub mod customer;
 mod cx;
 mod document;
 mod draft;
 mod error;
 pub mod event;
+mod input;
+pub mod key;
+pub mod names;
 pub mod product;
 pub mod webhook;
+mod secret;
+pub mod tenant;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use farthing_ledger::record::{Committed, RecordStore, Work};
+use farthing_ledger::{Outcome, Rejection};
 
 pub use cx::{Cx, Idempotency, TenantId};
 pub use document::{Document, Page, PageQuery, Stored, id_text, read_id};
 pub use draft::{Draft, Fate};
 pub use error::{Class, ServiceError};
+pub use input::Metadata;
+pub use names::{HoldId, KeyId, Named};
+pub use secret::Secret;
 
 /// How often a call reads again when others changed what it had read.
 pub const ATTEMPTS: usize = 16;
@@ -105,4 +116,13 @@ impl Billing {
             None => Ok(None),
         }
     }
+}
+
+/// Why the ledger refused, when nothing knows it better.
+fn refused(outcomes: &[Outcome]) -> ServiceError {
+    let first = outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Applied | Outcome::Exists | Outcome::Rejected(Rejection::LinkedGroupFailed) => None,
+        Outcome::Rejected(rejection) => Some(*rejection),
+    });
+    ServiceError::Ledger(first.unwrap_or(Rejection::LinkedGroupFailed))
 }
