@@ -17,13 +17,15 @@ use std::cmp::Reverse;
 
 use farthing_ledger::{AccountId, AssetId, Command, Limit, NewAccount, Step, Tag, Timestamp, Transfer};
 use farthing_money::Amount;
+use serde::{Deserialize, Serialize};
 
 use crate::budget::{Draw, MAX_DRAWS};
 use crate::id::{GrantId, GroupId, account, group};
 use crate::{Period, Reason};
 
 /// What a grant is for. The order is that of drawing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// Part of a plan; comes again every month.
     Entitlement,
@@ -238,7 +240,8 @@ pub fn refund_group(spend: GroupId, n: u32) -> GroupId {
 }
 
 /// What becomes of an entitlement that was not used up in its month.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unused {
     /// It is replaced by the next month's.
     Replace,

@@ -45,6 +45,12 @@ impl Cx {
         self.of(OPERATOR)
     }
 
+    /// The same call as one of several commits: what it answers is not what the whole call answers.
+    #[must_use]
+    pub(super) fn aside(&self) -> Self {
+        Self { idempotency: None, ..self.clone() }
+    }
+
     /// The same call, about what belongs to `tenant`.
     #[must_use]
     pub(super) fn of(&self, tenant: TenantId) -> Self {

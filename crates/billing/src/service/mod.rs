@@ -17,6 +17,7 @@ mod document;
 mod draft;
 mod error;
 pub mod event;
+pub mod grant;
 mod input;
 pub mod key;
 pub mod names;
@@ -24,6 +25,7 @@ pub mod product;
 pub mod webhook;
 mod secret;
 pub mod tenant;
+pub mod wallet;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
