@@ -22,10 +22,10 @@ mod input;
 pub mod key;
 pub mod names;
 pub mod product;
-pub mod webhook;
 mod secret;
 pub mod tenant;
 pub mod wallet;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
