@@ -17,13 +17,17 @@ mod document;
 mod draft;
 mod error;
 pub mod event;
+pub mod figures;
 pub mod grant;
 mod input;
 pub mod key;
 pub mod names;
 pub mod product;
 mod secret;
+#[cfg(test)]
+mod shop;
 pub mod tenant;
+pub mod vendor;
 pub mod wallet;
 pub mod webhook;
 
