@@ -207,7 +207,7 @@ impl Billing {
                 let version = publish(cx, doc.id, Vec::new(), &first)?;
                 draft.create(cx, &version.key(), &version)?;
             }
-            draft.create(cx, &doc.id.to_string(), &doc)?;
+            draft.create(cx, &doc.id.text(), &doc)?;
             if let Fate::Applied { .. } = self.commit(cx, draft, &doc).await? {
                 return Ok(doc);
             }
@@ -296,7 +296,7 @@ impl Billing {
         cx: &Cx,
         id: ProductId,
     ) -> Result<Stored<ProductDoc>, ServiceError> {
-        self.find(cx, &id.to_string()).await?.ok_or_else(|| no_product(id))
+        self.find(cx, &id.text()).await?.ok_or_else(|| no_product(id))
     }
 }
 
