@@ -1,1 +1,107 @@
 //! The billing layer over HTTP: the `/v1` API, its OpenAPI document, live streams of balances, and webhooks.
+//!
+//! [`Api`] makes an axum router over [`Billing`]. Everything it does is a row of a table ([`Operation`]), from which the router
+//! and the document are made; a row's function reads its input as a type, asks the service, and answers a type. Errors become
+//! [`Problem`]s in one place.
+//!
+//! It has no rule about money, no clock and no randomness ([`World`] brings them), and knows neither rails nor chains.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use bytes::Bytes;
+use farthing_billing::service::Billing;
+use tokio::sync::Semaphore;
+
+pub mod access;
+mod auth;
+mod csv;
+pub mod openapi;
+pub mod operation;
+mod page;
+pub mod problem;
+mod rate;
+mod read;
+pub mod schema;
+mod serve;
+pub mod v1;
+mod world;
+
+pub use operation::Operation;
+pub use problem::Problem;
+pub use read::Nothing;
+pub use world::{Settings, World};
+
+/// The API. Cheap to clone.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    billing: Billing,
+    world: Arc<dyn World>,
+    settings: Settings,
+    keys: auth::Keys,
+    rates: rate::Rates,
+    places: Arc<Semaphore>,
+    document: OnceLock<Bytes>,
+}
+
+impl Api {
+    /// An API over `billing`.
+    #[must_use]
+    pub fn new(billing: Billing, world: Arc<dyn World>, settings: Settings) -> Self {
+        let rates = rate::Rates::new(settings.rate, settings.burst);
+        let places = Arc::new(Semaphore::new(settings.max_requests.min(Semaphore::MAX_PERMITS)));
+        let (keys, document) = (auth::Keys::default(), OnceLock::new());
+        Self(Arc::new(Inner { billing, world, settings, keys, rates, places, document }))
+    }
+
+    /// The router of everything that this crate offers.
+    pub fn router(&self) -> Router {
+        self.router_of(&v1::operations())
+    }
+
+    /// The router of these operations.
+    pub fn router_of(&self, operations: &[Operation]) -> Router {
+        serve::router(self, operations)
+    }
+
+    pub(crate) fn billing(&self) -> &Billing {
+        &self.0.billing
+    }
+
+    pub(crate) fn world(&self) -> &dyn World {
+        self.0.world.as_ref()
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn keys(&self) -> &auth::Keys {
+        &self.0.keys
+    }
+
+    pub(crate) fn rates(&self) -> &rate::Rates {
+        &self.0.rates
+    }
+
+    pub(crate) fn places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.places)
+    }
+
+    /// The OpenAPI document, made once.
+    pub(crate) fn document(&self) -> Bytes {
+        let made = self.0.document.get_or_init(|| {
+            let text = serde_json::to_vec_pretty(&openapi::document(&v1::operations()));
+            text.unwrap_or_default().into()
+        });
+        made.clone()
+    }
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}

@@ -25,6 +25,7 @@ use crate::{Period, Reason};
 
 /// What a grant is for. The order is that of drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// Part of a plan; comes again every month.
@@ -241,6 +242,7 @@ pub fn refund_group(spend: GroupId, n: u32) -> GroupId {
 
 /// What becomes of an entitlement that was not used up in its month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Unused {
     /// It is replaced by the next month's.

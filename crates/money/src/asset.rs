@@ -8,6 +8,7 @@ use crate::MoneyError;
 
 /// What kind of thing an asset is, and where it lives.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum AssetKind {
     /// A national currency, known by its ISO 4217 code.
@@ -27,6 +28,7 @@ pub enum AssetKind {
 ///
 /// Two assets are the same when code, scale and kind are: a token that calls itself USD is not USD.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Asset {
     code: Arc<str>,
     scale: u8,

@@ -19,6 +19,8 @@ mod error;
 mod id;
 mod money;
 mod rounding;
+#[cfg(feature = "schema")]
+mod schema;
 
 pub use amount::Amount;
 pub use asset::{Asset, AssetKind};

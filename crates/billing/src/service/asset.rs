@@ -21,6 +21,7 @@ const MAX_CODE: usize = 24;
 
 /// An asset of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TenantAsset {
     /// Code, scale, kind.
     #[serde(flatten)]

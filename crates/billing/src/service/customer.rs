@@ -14,6 +14,7 @@ use crate::wallet::Customer as Names;
 
 /// Whether a customer can be sold to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CustomerState {
     /// They can.
@@ -24,6 +25,7 @@ pub enum CustomerState {
 
 /// Somebody whom a tenant bills.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Customer {
     /// Its name here.
     #[serde(with = "names::text")]
@@ -44,6 +46,7 @@ pub struct Customer {
 
 /// A customer that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewCustomer {
     /// The tenant's name for it: 1 to 128 characters.
@@ -58,6 +61,7 @@ pub struct NewCustomer {
 
 /// What is to be changed of a customer. What is missing stays.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CustomerChange {
     /// A name for people.

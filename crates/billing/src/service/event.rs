@@ -9,6 +9,7 @@ use super::{Cx, Document, ServiceError, id_text};
 
 /// What happened. The text of each is what webhooks carry as `type`, and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub enum EventKind {
     /// A customer was made.
@@ -90,6 +91,7 @@ pub enum EventKind {
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Its name: `evt_…`.
     pub id: String,

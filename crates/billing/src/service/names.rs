@@ -106,9 +106,11 @@ impl SubjectId {
 }
 
 /// For `#[serde(with = "names::text")]` on an id.
-pub mod text {
-    use super::{Deserialize, Deserializer, Named, Serializer};
+#[allow(non_camel_case_types, reason = "serde calls it as a module, a schema needs a type")]
+#[derive(Debug, Clone, Copy)]
+pub enum text {}
 
+impl text {
     /// Writes the id with its prefix.
     ///
     /// # Errors
@@ -130,9 +132,11 @@ pub mod text {
 }
 
 /// For `#[serde(default, with = "names::maybe")]` on an id that may be missing.
-pub mod maybe {
-    use super::{Deserialize, Deserializer, Named, Serializer};
+#[allow(non_camel_case_types, reason = "serde calls it as a module, a schema needs a type")]
+#[derive(Debug, Clone, Copy)]
+pub enum maybe {}
 
+impl maybe {
     /// Writes the id with its prefix, or null.
     ///
     /// # Errors
@@ -160,10 +164,11 @@ pub mod maybe {
 }
 
 /// For `#[serde(with = "names::many")]` on a list of ids.
-pub mod many {
-    use super::{Deserialize, Deserializer, Named, Serializer};
-    use crate::service::ServiceError;
+#[allow(non_camel_case_types, reason = "serde calls it as a module, a schema needs a type")]
+#[derive(Debug, Clone, Copy)]
+pub enum many {}
 
+impl many {
     /// Writes the ids with their prefix.
     ///
     /// # Errors

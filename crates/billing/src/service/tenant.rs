@@ -12,6 +12,7 @@ use super::{input, refused};
 
 /// Whether a tenant's keys and tokens work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TenantState {
     /// They do.
@@ -22,6 +23,7 @@ pub enum TenantState {
 
 /// A platform that bills here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tenant {
     /// Its name here.
     #[serde(with = "names::text")]
@@ -36,6 +38,7 @@ pub struct Tenant {
 
 /// A tenant that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewTenant {
     /// Its name for people.

@@ -16,6 +16,7 @@ use crate::service::{ATTEMPTS, Billing, Cx, Draft, Fate, ServiceError, input, re
 
 /// An entitlement to be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewEntitlement {
     /// How much a month.

@@ -22,6 +22,7 @@ pub use entitlement::NewEntitlement;
 
 /// Whether a grant can be drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GrantState {
     /// It can, until it runs out.
@@ -32,6 +33,7 @@ pub enum GrantState {
 
 /// A part of a wallet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Grant {
     /// Its name.
     #[serde(with = "names::text")]
@@ -71,6 +73,7 @@ impl Document for Grant {
 
 /// What is given as a grant by somebody's wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GrantPurpose {
     /// A gift.
@@ -81,6 +84,7 @@ pub enum GrantPurpose {
 
 /// A grant to be given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewGrant {
     /// What it is for.

@@ -22,6 +22,7 @@ use crate::pricing::{Model, Price, PriceError, Tier, Tiers};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PriceForm {
     /// How a quantity becomes a price.
@@ -39,6 +40,7 @@ pub struct PriceForm {
 
 /// How a quantity becomes a price, in JSON. Amounts are base units.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ModelForm {
     /// Every unit costs the same.
@@ -84,6 +86,7 @@ pub enum ModelForm {
 
 /// A stretch of quantities with one price, in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TierForm {
     /// The last quantity that belongs to it; left out in the last tier, and only there.
@@ -98,6 +101,7 @@ pub struct TierForm {
 
 /// How a price's division is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RoundingForm {
     /// Away from zero.

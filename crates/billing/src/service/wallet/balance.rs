@@ -5,7 +5,7 @@ use farthing_ledger::record::Version;
 use farthing_ledger::store::StoreError;
 use farthing_ledger::{Account, AccountId, Net, Timestamp};
 use farthing_money::Amount;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{EntitlementEntry, Lent, LoadedWallet, WalletState};
 use crate::budget::Draw;
@@ -16,6 +16,7 @@ use crate::wallet::{Accounts, WalletBalances};
 
 /// The balances of one ledger account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Part {
     /// What has moved for good.
     pub settled: Amount,
@@ -38,6 +39,7 @@ impl Part {
 
 /// A grant in a wallet, with what it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GrantBalance {
     /// Its name.
     #[serde(with = "names::text")]
@@ -55,6 +57,7 @@ pub struct GrantBalance {
 
 /// A wallet with its balances. Amounts are base units.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Wallet {
     /// Whose.
     #[serde(with = "names::text")]
@@ -97,11 +100,11 @@ pub struct Wallet {
 }
 
 /// A net in JSON: base units as a string of digits, with a minus when it is below zero.
-pub mod signed {
-    use farthing_ledger::Net;
-    use farthing_money::Amount;
-    use serde::{Deserialize, Deserializer, Serializer};
+#[allow(non_camel_case_types, reason = "serde calls it as a module, a schema needs a type")]
+#[derive(Debug, Clone, Copy)]
+pub enum signed {}
 
+impl signed {
     /// Writes it.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use farthing_ledger::{AccountId, Net, TransferId};
 use farthing_money::Amount;
 use serde::{Deserialize, Serialize};
 
-use super::balance::signed;
+use super::signed;
 use super::{LoadedWallet, Movement, MovementId};
 use crate::Reason;
 use crate::grant::Purpose;
@@ -20,6 +20,7 @@ use crate::service::{Billing, Cx, HoldId, Page, PageQuery, ServiceError};
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TransactionKind {
@@ -57,6 +58,7 @@ pub enum TransactionKind {
 
 /// Something that happened to a wallet. A call that draws on several grants is one transaction for each of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transaction {
     /// Its place in the ledger's journal; higher is later.
     pub seq: u64,

@@ -21,7 +21,7 @@ use crate::budget::Root;
 use crate::grant::{Entitlement, Grant, Purpose, Unused};
 use crate::id::{CustomerId, GrantId};
 
-pub use balance::{GrantBalance, Part, Wallet};
+pub use balance::{GrantBalance, Part, Wallet, signed};
 pub use history::{Transaction, TransactionKind};
 pub use movement::{Adjust, Chargeback, Credit, Direction, Movement, MovementId, MovementKind, Overdraft};
 
@@ -32,6 +32,7 @@ const MAX_LENT: usize = 100;
 
 /// Whether a wallet takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WalletState {
     /// It does.
@@ -109,6 +110,7 @@ impl GrantEntry {
 
 /// A grant that comes every month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EntitlementEntry {
     /// The name of the series.
     #[serde(with = "names::text")]

@@ -34,6 +34,7 @@ impl Named for MovementId {
 
 /// What kind of movement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MovementKind {
@@ -53,6 +54,7 @@ pub enum MovementKind {
 
 /// Money that came into a wallet or left it other than by spending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Movement {
     /// Its name.
     #[serde(with = "names::text")]
@@ -81,6 +83,7 @@ impl Document for Movement {
 
 /// Money that comes in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Credit {
     /// How much.
@@ -95,6 +98,7 @@ pub struct Credit {
 
 /// Which way a balance is corrected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// The customer gets more.
@@ -105,6 +109,7 @@ pub enum Direction {
 
 /// A correction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Adjust {
     /// Which way.
@@ -120,6 +125,7 @@ pub struct Adjust {
 
 /// Money that a funding source took back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Chargeback {
     /// How much.
@@ -133,6 +139,7 @@ pub struct Chargeback {
 
 /// A line of credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Overdraft {
     /// How far the wallet may be overdrawn; nothing takes the line away.

@@ -12,6 +12,7 @@ pub const MAX_RESPONSE: usize = 2_048;
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
     /// It is still to be told.
@@ -24,6 +25,7 @@ pub enum DeliveryState {
 
 /// One event for one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Delivery {
     /// The endpoint.
     pub endpoint: String,
@@ -82,6 +84,7 @@ pub(super) fn delivery_key(endpoint: &str, event: &str) -> String {
 
 /// One try of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attempt {
     /// When it began.
     pub at_ms: u64,

@@ -17,6 +17,7 @@ const LONGEST_DESCRIPTION: usize = 256;
 
 /// Whether an endpoint is told of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointState {
     /// It is.
@@ -29,6 +30,7 @@ pub enum EndpointState {
 
 /// A secret, and until when it signs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SigningSecret {
     /// The secret.
     pub secret: Secret,
@@ -38,6 +40,7 @@ pub struct SigningSecret {
 
 /// An address that is told of events. Not as the API shows it: it has the secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Endpoint {
     /// Its name: `whk_…`.
     pub id: String,

@@ -16,6 +16,7 @@ pub struct BadSecret;
 
 /// A signing secret. It shows itself to nobody who does not ask for it by name.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Secret(String);
 

@@ -1,0 +1,11 @@
+//! The `/v1` API: one file a resource, each a list of [`Operation`]s.
+
+use crate::Operation;
+
+mod meta;
+
+/// Everything that the API does.
+#[must_use]
+pub fn operations() -> Vec<Operation> {
+    [meta::operations()].into_iter().flatten().collect()
+}
