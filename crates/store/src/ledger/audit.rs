@@ -7,6 +7,7 @@ use farthing_money::Amount;
 use rusqlite::Connection;
 
 use super::sql::{self, ACCOUNT_COLUMNS, Sql};
+use super::{open, shelf};
 use crate::books::beside::{Beside, Columns};
 
 /// What a running ledger shows at one moment, to be compared with its file.
@@ -26,12 +27,48 @@ pub(super) fn audit(db: &Connection, shown: Option<&Shown>) -> Result<Report, Fa
 fn run(db: &Connection, shown: Option<&Shown>) -> Result<Result<Report, Fault>, Sql> {
     // One snapshot of the file, whatever is written meanwhile.
     db.execute_batch("BEGIN")?;
-    let result = prove(db, shown);
+    let result = match prove(db, shown) {
+        Ok(Ok(report)) => prove_records(db).map(|proved| proved.map(|()| report)),
+        other => other,
+    };
     db.execute_batch("ROLLBACK")?;
     Ok(match result? {
         Ok(report) => whole(db)?.map(|()| report),
         fault => fault,
     })
+}
+
+/// Checks what can be checked of records: that each is what was written, and by a commit that there was. What they say is not
+/// in the journal.
+fn prove_records(db: &Connection) -> Result<Result<(), Fault>, Sql> {
+    if !open::has_records(db)? {
+        return Ok(Ok(()));
+    }
+    let storage = |what: String| Ok(Err(Fault::Storage { what }));
+    let last = shelf::stored_version(db)?;
+    let mut before = 0;
+    let mut read = db.prepare("SELECT version, seq FROM journal WHERE version IS NOT NULL ORDER BY seq")?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        let (version, seq) = (sql::unsigned(row.get(0)?)?, sql::unsigned(row.get(1)?)?);
+        if version < before || version > last.0 {
+            return storage(format!("entry {seq} is of commit {version}, between {before} and {}", last.0));
+        }
+        before = version;
+    }
+    let mut read = db.prepare("SELECT key, revision, body, proof, kind FROM record")?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        let table: String = row.get(4)?;
+        let record = match sql::record(row, &table) {
+            Ok(record) => record,
+            Err(error) => return storage(error.to_string()),
+        };
+        if record.revision.0 == 0 || record.revision > last {
+            return storage(format!("record {:?} of {table} is of a commit that was not made", record.key));
+        }
+    }
+    Ok(Ok(()))
 }
 
 fn prove(db: &Connection, shown: Option<&Shown>) -> Result<Result<Report, Fault>, Sql> {

@@ -1,26 +1,34 @@
-//! Writing one batch: its entries, and a few account rows of the checkpoint that is always under way. All of it is one
-//! transaction; nothing here decides.
+//! Writing one batch: its entries, its records, and a few account rows of the checkpoint that is always under way. All of it is
+//! one transaction; nothing here decides.
 
 use farthing_ledger::journal::{Entry, Event};
+use farthing_ledger::record::Version;
 use farthing_ledger::{AccountId, HoldState, Known, NewAccount, TransferId};
 use rusqlite::{CachedStatement, Connection, params};
 
 use super::recover::{Books, Sweep};
+use super::shelf::Shelf;
 use super::sql::{self, Sql};
 
 /// For each account row that a batch brings up to date, so many entries; and it always does a few.
 const ENTRIES_A_ROW: usize = 16;
 const FEWEST_ROWS: usize = 2;
 
-/// Writes `entries`, which the engine has just decided, as one transaction. After an error the books do not match the
-/// file any more and must be recovered.
-pub(super) fn write(db: &Connection, books: &mut Books, entries: &[Entry]) -> Result<(), Sql> {
+/// Writes `entries`, which the engine has just decided, each with the version of its commit, and what the records on `shelf` have
+/// become, as one transaction. After an error books and shelf do not match the file any more and must be read again.
+pub(super) fn write(
+    db: &Connection,
+    (books, shelf): (&mut Books, &mut Shelf),
+    (entries, versions): (&[Entry], &[Version]),
+) -> Result<(), Sql> {
     db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let mut insert = Inserts::prepare(db)?;
-    for entry in entries {
-        insert.entry(books, entry)?;
+    for (entry, version) in entries.iter().zip(versions) {
+        insert.entry(books, entry, *version)?;
         beside(db, books, entry)?;
     }
+    drop(insert);
+    shelf.write(db)?;
     let rows = FEWEST_ROWS.max(entries.len() / ENTRIES_A_ROW);
     checkpoint(db, books, rows)?;
     age_holds(db, books, rows)?;
@@ -40,13 +48,13 @@ struct Inserts<'a> {
 impl<'a> Inserts<'a> {
     fn prepare(db: &'a Connection) -> Result<Self, Sql> {
         let entry = db.prepare_cached(
-            "INSERT INTO journal (seq, body, hash, id, ends, prev_debit, prev_credit)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO journal (seq, body, hash, id, ends, prev_debit, prev_credit, version)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?;
         Ok(Self { entry })
     }
 
-    fn entry(&mut self, books: &mut Books, entry: &Entry) -> Result<(), Sql> {
+    fn entry(&mut self, books: &mut Books, entry: &Entry, version: Version) -> Result<(), Sql> {
         let bytes = |id: TransferId| id.as_u128().to_be_bytes();
         let (prev_debit, prev_credit) = match entry.event.movement() {
             Some(movement) => (
@@ -64,6 +72,7 @@ impl<'a> Inserts<'a> {
             entry.ends().map(bytes),
             prev_debit.map(sql::signed),
             prev_credit.map(sql::signed),
+            sql::signed(version.0),
         ])?;
         Ok(())
     }

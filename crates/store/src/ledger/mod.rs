@@ -5,7 +5,10 @@
 //! answers after the commit. The journal is the truth; account rows are checkpoints that follow a few at a time, and
 //! start-up reads the checkpoints and the tail of the journal, whatever the ledger's age.
 //!
-//! Balances are read from memory, as of the last commit, without waiting for the writer. It decides nothing itself, and it
+//! Records stand in a table of the same file and change in the same transaction as the journal.
+//!
+//! Balances are read from memory, as of the last commit, without waiting for the writer; records from the file, on a connection
+//! that sees every commit that was answered. It decides nothing itself, and it
 //! is not for several processes: a second one is refused.
 
 use std::path::{Path, PathBuf};
@@ -13,12 +16,13 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use farthing_ledger::journal::{Head, Sealed};
+use farthing_ledger::record::{Committed, Record, RecordKey, RecordStore, Scan, Version, Work};
 use farthing_ledger::store::{HistoryQuery, LedgerStore, MAX_STEPS, Page, StoreError};
 use farthing_ledger::verify::{Fault, Report};
 use farthing_ledger::{Account, AccountId, AssetId, Known, Outcome, Step, Timestamp, TransferId};
 use farthing_money::Asset;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::owned_file::Lock;
 
@@ -27,6 +31,7 @@ mod batch;
 mod open;
 mod reader;
 mod recover;
+mod shelf;
 mod sql;
 mod view;
 mod writer;
@@ -53,7 +58,11 @@ pub struct SqliteLedger {
     path: PathBuf,
     view: SharedView,
     writer: Option<mpsc::Sender<Request>>,
+    /// Answers at once: records and assets.
     reader: Option<mpsc::Sender<Read>>,
+    /// Answers that may take long: histories and balances of the past.
+    past: Option<mpsc::Sender<Read>>,
+    commits: watch::Receiver<Version>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -77,19 +86,15 @@ impl SqliteLedger {
         let io = |source| crate::OpenError::Io { path: path.clone(), source };
         let lock = Lock::take(&path)?;
         let db = open::writer(&path)?;
-        let reader = open::reader(&path).map_err(broken)?;
+        let readers = (open::reader(&path).map_err(broken)?, open::reader(&path).map_err(broken)?);
         let writer = Writer::new((db, lock), path.clone(), tuning).map_err(broken)?;
-        let view = writer.view();
+        let (view, commits) = (writer.view(), writer.commits());
         let (write, writes) = mpsc::channel(WRITES);
-        let (read, mut reads) = mpsc::channel::<Read>(READS);
-        let read_thread =
-            std::thread::Builder::new().name("farthing-ledger-read".to_owned()).spawn(move || {
-                while let Some(job) = reads.blocking_recv() {
-                    job(&reader);
-                }
-            });
-        let threads = vec![writer.spawn(writes).map_err(io)?, read_thread.map_err(io)?];
-        Ok(Self { path, view, writer: Some(write), reader: Some(read), threads })
+        let (read, reading) = read_with(readers.0).map_err(io)?;
+        let (past, reading_past) = read_with(readers.1).map_err(io)?;
+        let threads = vec![writer.spawn(writes).map_err(io)?, reading, reading_past];
+        let (writer, reader, past) = (Some(write), Some(read), Some(past));
+        Ok(Self { path, view, writer, reader, past, commits, threads })
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, StoreError> {
@@ -104,12 +109,37 @@ impl SqliteLedger {
         &self,
         question: impl FnOnce(&Connection) -> Result<T, Sql> + Send + 'static,
     ) -> Result<T, StoreError> {
+        Self::question(self.reader.as_ref(), question).await
+    }
+
+    async fn read_past<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, Sql> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        Self::question(self.past.as_ref(), question).await
+    }
+
+    async fn question<T: Send + 'static>(
+        queue: Option<&mpsc::Sender<Read>>,
+        question: impl FnOnce(&Connection) -> Result<T, Sql> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let queue = self.reader.as_ref().ok_or(StoreError::Closed)?;
+        let queue = queue.ok_or(StoreError::Closed)?;
         let job: Read = Box::new(move |db| drop(reply.send(question(db))));
         queue.send(job).await.map_err(|_| StoreError::Closed)?;
         Ok(answer.await.map_err(|lost| StoreError::Retryable(Box::new(lost)))??)
     }
+}
+
+/// A thread that answers questions from `db`, until nobody can ask any more.
+fn read_with(db: Connection) -> std::io::Result<(mpsc::Sender<Read>, JoinHandle<()>)> {
+    let (ask, mut questions) = mpsc::channel::<Read>(READS);
+    let thread = std::thread::Builder::new().name("farthing-ledger-read".to_owned()).spawn(move || {
+        while let Some(question) = questions.blocking_recv() {
+            question(&db);
+        }
+    })?;
+    Ok((ask, thread))
 }
 
 /// Proves the ledger in a file, whether or not a process has it open, and without changing it.
@@ -130,6 +160,7 @@ impl Drop for SqliteLedger {
         // The threads end when their queues are closed and empty; the lock is free once the writer has ended.
         self.writer = None;
         self.reader = None;
+        self.past = None;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the ledger panicked");
@@ -144,7 +175,11 @@ impl LedgerStore for SqliteLedger {
         if steps.len() > MAX_STEPS {
             return Err(StoreError::BatchTooLong { steps: steps.len(), max: MAX_STEPS });
         }
-        self.ask(|reply| Request::Transact { now, steps, reply }).await
+        let work = Work { now, steps, records: Vec::new() };
+        match self.ask(|reply| Request::Work { work, reply }).await? {
+            Committed::Applied { outcomes, .. } | Committed::Refused { outcomes } => Ok(outcomes),
+            Committed::Conflict { .. } => Err(Sql::Damaged("a conflict without records".to_owned()).into()),
+        }
     }
 
     async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Option<Account>>, StoreError> {
@@ -155,7 +190,7 @@ impl LedgerStore for SqliteLedger {
     async fn account_at(&self, id: AccountId, at: Timestamp) -> Result<Option<Account>, StoreError> {
         let shown = self.view.read().get(id);
         match shown {
-            Some(shown) => self.read(move |db| reader::account_at(db, shown, at)).await,
+            Some(shown) => self.read_past(move |db| reader::account_at(db, shown, at)).await,
             None => Ok(None),
         }
     }
@@ -174,11 +209,11 @@ impl LedgerStore for SqliteLedger {
 
     async fn history(&self, query: HistoryQuery) -> Result<Page, StoreError> {
         let last = self.view.read().get(query.account).map_or(0, |shown| shown.last_seq);
-        self.read(move |db| reader::history(db, &query, last)).await
+        self.read_past(move |db| reader::history(db, &query, last)).await
     }
 
     async fn journal(&self, seq: u64, limit: usize) -> Result<Vec<Sealed>, StoreError> {
-        self.read(move |db| reader::journal(db, seq, limit)).await
+        self.read_past(move |db| reader::journal(db, seq, limit)).await
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
@@ -198,5 +233,28 @@ impl LedgerStore for SqliteLedger {
         });
         spawned.map_err(|error| StoreError::Retryable(Box::new(error)))?;
         Ok(answer.await.map_err(|lost| StoreError::Retryable(Box::new(lost)))??)
+    }
+}
+
+#[async_trait]
+impl RecordStore for SqliteLedger {
+    async fn commit(&self, work: Work) -> Result<Committed, StoreError> {
+        work.check()?;
+        self.ask(|reply| Request::Work { work, reply }).await
+    }
+
+    async fn records(&self, keys: &[RecordKey]) -> Result<Vec<Option<Record>>, StoreError> {
+        let keys = keys.to_vec();
+        self.read(move |db| reader::records(db, &keys)).await
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Vec<Record>, StoreError> {
+        self.read(move |db| reader::scan(db, &scan)).await
+    }
+
+    async fn changed(&self, version: Version) -> Result<Version, StoreError> {
+        let mut commits = self.commits.clone();
+        let last = commits.wait_for(|last| *last > version).await;
+        last.map(|last| *last).map_err(|_| StoreError::Closed)
     }
 }

@@ -40,7 +40,13 @@ impl LedgerOpenError {
 const APPLICATION_ID: i64 = 0x6672_746c;
 
 /// Every migration, in order: its number is its place, from one. Never edited once released, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/ledger_0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/ledger_0001.sql"),
+    include_str!("../../migrations/sqlite/ledger_0002.sql"),
+];
+
+/// The first schema that has records.
+const WITH_RECORDS: i64 = 2;
 
 /// Pages in the write-ahead log before they are moved into the file: 16 MB, so that a commit seldom pays for it.
 const LOG_PAGES: i64 = 4_000;
@@ -77,14 +83,26 @@ fn configure(db: &Connection) -> Result<(), rusqlite::Error> {
     Ok(())
 }
 
+fn schema(db: &Connection) -> Result<i64, rusqlite::Error> {
+    db.query_row("SELECT user_version FROM pragma_user_version", [], |row| row.get(0))
+}
+
+/// Whether the file has records: one that is only read may be older.
+pub(super) fn has_records(db: &Connection) -> Result<bool, Sql> {
+    Ok(schema(db)? >= WITH_RECORDS)
+}
+
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
     let transaction = db.transaction().map_err(sqlite)?;
-    let version = "SELECT user_version FROM pragma_user_version";
-    let found: i64 = transaction.query_row(version, [], |row| row.get(0)).map_err(sqlite)?;
+    let found = schema(&transaction).map_err(sqlite)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(OpenError::TooNew { path: path.to_owned(), found, known });
+    }
+    if found == known {
+        // Nothing is written: after a full disk the file has to open.
+        return Ok(());
     }
     for (version, migration) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
         transaction.execute_batch(migration).map_err(sqlite)?;

@@ -1,6 +1,7 @@
 //! Questions about the past, answered from the file on a connection of their own. They never wait for the writer.
 
 use farthing_ledger::journal::{Change, Event, Movement, Sealed};
+use farthing_ledger::record::{Order, Record, RecordKey, Scan};
 use farthing_ledger::store::{HistoryQuery, MAX_PAGE, Page};
 use farthing_ledger::{Account, AccountId, AccountState, AssetId, Sums, Timestamp};
 use farthing_money::Asset;
@@ -129,6 +130,46 @@ pub(super) fn journal(db: &Connection, seq: u64, limit: usize) -> Result<Vec<Sea
         entries.push(sql::sealed(row)?);
     }
     Ok(entries)
+}
+
+/// Records as they are at one moment.
+pub(super) fn records(db: &Connection, keys: &[RecordKey]) -> Result<Vec<Option<Record>>, Sql> {
+    if let [key] = keys {
+        return Ok(vec![record(db, key)?]);
+    }
+    let moment = db.unchecked_transaction()?;
+    let found = keys.iter().map(|key| record(&moment, key)).collect();
+    moment.finish()?;
+    found
+}
+
+fn record(db: &Connection, at: &RecordKey) -> Result<Option<Record>, Sql> {
+    let table = at.table.name();
+    let mut find = db.prepare_cached(sql::RECORD_BY_KEY)?;
+    find.query_row([table, &at.key], |row| Ok(sql::record(row, table))).optional()?.transpose()
+}
+
+/// A page of a table.
+pub(super) fn scan(db: &Connection, scan: &Scan) -> Result<Vec<Record>, Sql> {
+    let Some((from, to)) = scan.span() else { return Ok(Vec::new()) };
+    let mut find = db.prepare_cached(match scan.order {
+        Order::Ascending => {
+            "SELECT key, revision, body, proof FROM record WHERE kind = ?1 AND key >= ?2 AND key < ?3
+             ORDER BY key LIMIT ?4"
+        }
+        Order::Descending => {
+            "SELECT key, revision, body, proof FROM record WHERE kind = ?1 AND key >= ?2 AND key < ?3
+             ORDER BY key DESC LIMIT ?4"
+        }
+    })?;
+    let table = scan.table.name();
+    let limit = i64::try_from(scan.limit.min(MAX_PAGE)).unwrap_or(i64::MAX);
+    let mut rows = find.query(rusqlite::params![table, from, to, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(sql::record(row, table)?);
+    }
+    Ok(found)
 }
 
 /// What asset `id` is.

@@ -1,10 +1,12 @@
 //! Rows: how the ledger's types are written to columns and read back. What cannot be read back is damage, not a default.
 
 use farthing_ledger::journal::{Event, Hash, Sealed};
+use farthing_ledger::record::{Record, Version};
 use farthing_ledger::store::StoreError;
 use farthing_ledger::{Known, TransferId};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
+use sha2::{Digest, Sha256};
 
 use crate::books::Damaged;
 use crate::books::row::{self, AccountColumns, AccountRow};
@@ -62,6 +64,35 @@ pub(super) fn sealed(row: &Row<'_>) -> Result<Sealed, Sql> {
 pub(super) fn body_and_hash<'a>(row: &'a Row<'_>) -> Result<(&'a [u8], Hash), Sql> {
     let body = blob(row.get_ref(0)?, "an entry's body")?;
     Ok((body, row::hash(blob(row.get_ref(1)?, "an entry's hash")?)?))
+}
+
+pub(super) const RECORD_BY_KEY: &str =
+    "SELECT key, revision, body, proof FROM record WHERE kind = ?1 AND key = ?2";
+
+/// A record of `table` from the columns `key, revision, body, proof`.
+pub(super) fn record(row: &Row<'_>, table: &str) -> Result<Record, Sql> {
+    let text = |column| -> Result<String, Sql> {
+        let text = row.get_ref(column)?.as_str().map_err(|_| damaged("a record's text"))?;
+        Ok(text.to_owned())
+    };
+    let revision = Version(unsigned(row.get(1)?)?);
+    let record = Record { key: text(0)?, revision, body: text(2)? };
+    let proof = blob(row.get_ref(3)?, "a record's proof")?;
+    if proof != record_proof(table, &record.key, (revision, &record.body)) {
+        return Err(Sql::Damaged(format!("record {:?} of {table} is not what was written", record.key)));
+    }
+    Ok(record)
+}
+
+/// What tells whether a record is what was written. Against a bad disk, not against somebody who can write the file.
+pub(super) fn record_proof(table: &str, key: &str, (revision, body): (Version, &str)) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in [table.as_bytes(), &[0], key.as_bytes(), &[0], &revision.0.to_be_bytes(), body.as_bytes()] {
+        hash.update(part);
+    }
+    let mut proof = [0; 16];
+    proof.copy_from_slice(&hash.finalize()[..16]);
+    proof
 }
 
 /// 16 bytes as a number.

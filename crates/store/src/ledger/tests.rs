@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use farthing_ledger::store::LedgerStore;
 use farthing_ledger::testkit::conformance::{VENDOR, WALLET, WORLD, hold, opening, post, transfer, void};
 use farthing_ledger::testkit::model::Dice;
-use farthing_ledger::testkit::{Fixture, MemoryLedger, Workload, conformance};
+use farthing_ledger::testkit::{Fixture, MemoryLedger, Workload, conformance, records};
 use farthing_ledger::{Command, Net, Outcome, Remainder, Step, Timestamp};
 use tempfile::TempDir;
 
 use super::recover::Tuning;
-use super::{SqliteLedger, verify_file};
+use super::{LedgerOpenError, SqliteLedger, verify_file};
+use crate::OpenError;
 
 /// So small that every batch outgrows it: holds get rows, ids are forgotten and looked up, rounds complete.
 const TINY: Tuning = Tuning { shortest_round: 8, remembered: 4, seed: 3 };
@@ -35,7 +36,14 @@ impl Files {
     }
 
     fn open(&self) -> SqliteLedger {
-        SqliteLedger::open_tuned(self.path(), self.tuning).unwrap()
+        // Another test that starts a process shares the lock with it until that has become another program.
+        for _ in 0..1_000_000 {
+            match SqliteLedger::open_tuned(self.path(), self.tuning) {
+                Err(LedgerOpenError::Open(OpenError::InUse { .. })) => std::thread::yield_now(),
+                opened => return opened.unwrap(),
+            }
+        }
+        panic!("{} stays in use", self.path().display());
     }
 }
 
@@ -66,6 +74,12 @@ async fn it_keeps_the_contract() {
 #[tokio::test]
 async fn it_keeps_the_contract_when_memory_is_short() {
     conformance::run(&Files::new(TINY)).await;
+}
+
+#[tokio::test]
+async fn it_keeps_the_contract_of_records() {
+    records::run(&Files::new(Tuning::new(1))).await;
+    records::run(&Files::new(TINY)).await;
 }
 
 #[tokio::test]
@@ -132,7 +146,7 @@ async fn a_second_owner_is_refused() {
     let ledger = files.open();
     assert_eq!(SqliteLedger::open(files.path(), 1).unwrap_err().code(), "store_in_use");
     drop(ledger);
-    SqliteLedger::open(files.path(), 1).unwrap();
+    files.open();
 }
 
 #[tokio::test]

@@ -7,29 +7,32 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use farthing_ledger::journal::Head;
+use farthing_ledger::record::{Committed, Version, Work};
 use farthing_ledger::store::StoreError;
 use farthing_ledger::{
     Account, Command, Decision, Known, Memory, NewHold, Outcome, Step, Timestamp, TransferId,
 };
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::recover::{Books, Tuning, recover};
+use super::shelf::Shelf;
 use super::sql::{self, Sql};
 use super::view::{SharedView, View};
 use super::{batch, open};
 use crate::owned_file::Lock;
 
-/// The most requests, and about the most steps, of one transaction.
+/// The most requests, and about the most steps and changes, and bytes of records, of one transaction.
 const MAX_REQUESTS: usize = 4_096;
 const MAX_STEPS: usize = farthing_ledger::store::MAX_STEPS;
+const MAX_BYTES: usize = 32 << 20;
 
 /// Where an answer goes. Nobody may be waiting any more; what was asked happens all the same.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What can be asked of the writer.
 pub(super) enum Request {
-    Transact { now: Timestamp, steps: Vec<Step>, reply: Reply<Vec<Outcome>> },
+    Work { work: Work, reply: Reply<Committed> },
     Known { id: TransferId, reply: Reply<Option<Known>> },
     Due { now: Timestamp, limit: usize, reply: Reply<Vec<TransferId>> },
     Snapshot { reply: Reply<(Head, Vec<Account>)> },
@@ -38,10 +41,22 @@ pub(super) enum Request {
 pub(super) struct Writer {
     db: Connection,
     books: Books,
+    shelf: Shelf,
     decision: Decision,
+    /// For every entry of the decision, the commit that it belongs to.
+    versions: Vec<Version>,
     view: SharedView,
+    /// The last commit that is durable; gone when the writer is lost, so that nobody waits for ever.
+    announce: Option<watch::Sender<Version>>,
     path: PathBuf,
     _lock: Lock,
+}
+
+/// What becomes of a work when its batch is durable.
+enum Verdict {
+    Decided { outcomes: Range<usize>, version: Version, is_refused: bool },
+    Conflict { at: usize },
+    Failed(StoreError),
 }
 
 /// Whether the writer can go on.
@@ -57,7 +72,18 @@ impl Writer {
     pub(super) fn new((db, lock): (Connection, Lock), path: PathBuf, tuning: Tuning) -> Result<Self, Sql> {
         let books = recover(&db, tuning)?;
         let view = SharedView::of(&books);
-        Ok(Self { db, books, decision: Decision::default(), view, path, _lock: lock })
+        let shelf = Shelf::of(&db)?;
+        let announce = Some(watch::Sender::new(shelf.version));
+        let (decision, versions) = (Decision::default(), Vec::new());
+        Ok(Self { db, books, shelf, decision, versions, view, announce, path, _lock: lock })
+    }
+
+    /// The last commit that is durable, as it changes.
+    pub(super) fn commits(&self) -> watch::Receiver<Version> {
+        match &self.announce {
+            Some(announce) => announce.subscribe(),
+            None => watch::Sender::new(Version(0)).subscribe(),
+        }
     }
 
     pub(super) fn view(&self) -> SharedView {
@@ -81,18 +107,15 @@ impl Writer {
 
     /// Decides, writes and answers as many of the waiting requests as go into one transaction.
     fn serve(&mut self, waiting: &mut impl Iterator<Item = Request>) -> Health {
-        self.decision.clear();
-        let mut pending: Vec<(Reply<Vec<Outcome>>, Range<usize>)> = Vec::new();
+        let mut pending: Vec<(Reply<Committed>, Verdict)> = Vec::new();
+        let mut weight = 0;
         for request in waiting {
             match request {
-                Request::Transact { now, steps, reply } => match self.load(&steps) {
-                    Ok(()) => {
-                        let start = self.decision.outcomes.len();
-                        self.books.engine.decide(now, &steps, &mut self.decision);
-                        pending.push((reply, start..self.decision.outcomes.len()));
-                    }
-                    Err(error) => drop(reply.send(Err(error.into()))),
-                },
+                Request::Work { work, reply } => {
+                    weight += work.steps.len() + work.records.len();
+                    let verdict = self.decide(work).unwrap_or_else(|error| Verdict::Failed(error.into()));
+                    pending.push((reply, verdict));
+                }
                 // What is asked sees all that was decided before it: it is answered after the commit, like the rest.
                 read => {
                     let health = self.finish(pending);
@@ -104,11 +127,42 @@ impl Writer {
                     return health;
                 }
             }
-            if self.decision.outcomes.len() >= MAX_STEPS {
+            if weight >= MAX_STEPS || self.shelf.unwritten_size() >= MAX_BYTES {
                 break;
             }
         }
         self.finish(pending)
+    }
+
+    /// Decides one work: what its records have to be, then its steps, then what becomes of the records. After an error nothing
+    /// of it happened.
+    fn decide(&mut self, work: Work) -> Result<Verdict, Sql> {
+        let Work { now, steps, records } = work;
+        let shelf = &mut self.shelf;
+        shelf.fetch(&self.db, &records)?;
+        if let Some(at) = shelf.conflict(&records) {
+            return Ok(Verdict::Conflict { at });
+        }
+        let records = shelf.work_out(records)?;
+        self.load(&steps)?;
+        let start = self.decision.outcomes.len();
+        self.books.engine.decide(now, &steps, &mut self.decision);
+        let outcomes = start..self.decision.outcomes.len();
+        let is_rejected = |outcome: &Outcome| matches!(outcome, Outcome::Rejected(_));
+        let is_refused = self.decision.outcomes[start..].iter().any(is_rejected);
+        let version = Version(self.shelf.version.0 + 1);
+        let entries = self.decision.entries.len();
+        let mut has_changed = entries > self.versions.len();
+        if !is_refused {
+            for (at, becomes) in records {
+                has_changed |= self.shelf.change(at, becomes, version);
+            }
+        }
+        if has_changed {
+            self.versions.resize(entries, version);
+            self.shelf.version = version;
+        }
+        Ok(Verdict::Decided { outcomes, version: self.shelf.version, is_refused })
     }
 
     /// Gives the engine what the file knows about ids that it has forgotten.
@@ -135,12 +189,12 @@ impl Writer {
     }
 
     /// Writes what was decided, and answers.
-    fn finish(&mut self, pending: Vec<(Reply<Vec<Outcome>>, Range<usize>)>) -> Health {
+    fn finish(&mut self, pending: Vec<(Reply<Committed>, Verdict)>) -> Health {
         let health = match self.persist() {
             Ok(()) => {
-                for (reply, range) in pending {
+                for (reply, verdict) in pending {
                     // A receiver that is gone has lost interest; that is its business.
-                    drop(reply.send(Ok(self.decision.outcomes[range].to_vec())));
+                    drop(reply.send(verdict.answer(&self.decision.outcomes)));
                 }
                 Health::Sound
             }
@@ -154,30 +208,42 @@ impl Writer {
             }
         };
         self.decision.clear();
+        self.versions.clear();
         health
     }
 
     fn persist(&mut self) -> Result<(), Failure> {
-        if self.decision.entries.is_empty() {
+        let (books, shelf) = (&mut self.books, &mut self.shelf);
+        if self.decision.entries.is_empty() && !shelf.has_changes() {
             // Nothing was accepted, so nothing changed.
-            self.books.engine.commit();
+            books.engine.commit();
             return Ok(());
         }
-        batch::write(&self.db, &mut self.books, &self.decision.entries).map_err(Failure::Before)?;
+        let entries = (self.decision.entries.as_slice(), self.versions.as_slice());
+        batch::write(&self.db, (books, shelf), entries).map_err(Failure::Before)?;
         batch::commit(&self.db).map_err(Failure::AtCommit)?;
-        let changed = self.books.engine.changed();
-        self.books.engine.commit();
-        self.view.write().update(&self.books, &changed);
-        self.books.engine.forget(self.books.tuning.remembered);
+        let changed = books.engine.changed();
+        books.engine.commit();
+        self.view.write().update(books, &changed);
+        books.engine.forget(books.tuning.remembered);
+        shelf.tidy();
+        self.announce();
         Ok(())
+    }
+
+    fn announce(&self) {
+        if let Some(announce) = &self.announce {
+            announce.send_replace(self.shelf.version);
+        }
     }
 
     /// Forgets everything and reads it back from the file: what is on disk is what counts.
     fn reopen(&mut self) -> Health {
-        let again = || -> Result<(Connection, Books), Sql> {
+        let again = || -> Result<(Connection, Books, Shelf), Sql> {
             let db = open::writer(&self.path).map_err(|error| Sql::Damaged(error.to_string()))?;
             let books = recover(&db, self.books.tuning)?;
-            Ok((db, books))
+            let shelf = Shelf::of(&db)?;
+            Ok((db, books, shelf))
         };
         if !self.db.is_autocommit()
             && let Err(error) = self.db.execute_batch("ROLLBACK")
@@ -185,14 +251,17 @@ impl Writer {
             tracing::error!(%error, "a transaction could not be rolled back");
         }
         match again() {
-            Ok((db, books)) => {
+            Ok((db, books, shelf)) => {
                 self.db = db;
                 self.books = books;
+                self.shelf = shelf;
                 *self.view.write() = View::of(&self.books);
+                self.announce();
                 Health::Sound
             }
             Err(error) => {
                 tracing::error!(%error, "the ledger could not be read back; it is closed");
+                self.announce = None;
                 Health::Lost
             }
         }
@@ -213,7 +282,24 @@ impl Writer {
                 let view = self.view.read();
                 drop(reply.send(Ok((view.head, view.accounts()))));
             }
-            Request::Transact { reply, .. } => drop(reply.send(Err(StoreError::Closed))),
+            Request::Work { reply, .. } => drop(reply.send(Err(StoreError::Closed))),
+        }
+    }
+}
+
+impl Verdict {
+    fn answer(self, all: &[Outcome]) -> Result<Committed, StoreError> {
+        match self {
+            Self::Decided { outcomes, version, is_refused } => {
+                let outcomes = all[outcomes].to_vec();
+                Ok(if is_refused {
+                    Committed::Refused { outcomes }
+                } else {
+                    Committed::Applied { outcomes, version }
+                })
+            }
+            Self::Conflict { at } => Ok(Committed::Conflict { at }),
+            Self::Failed(error) => Err(error),
         }
     }
 }
@@ -246,7 +332,7 @@ impl Request {
     /// Answers that the ledger is closed.
     fn refuse(self) {
         match self {
-            Self::Transact { reply, .. } => drop(reply.send(Err(StoreError::Closed))),
+            Self::Work { reply, .. } => drop(reply.send(Err(StoreError::Closed))),
             Self::Known { reply, .. } => drop(reply.send(Err(StoreError::Closed))),
             Self::Due { reply, .. } => drop(reply.send(Err(StoreError::Closed))),
             Self::Snapshot { reply } => drop(reply.send(Err(StoreError::Closed))),

@@ -104,8 +104,10 @@ where
     let words: Vec<String> = keys.iter().cloned().chain(strange.map(str::to_owned)).collect();
     let mut cursors: Vec<Option<String>> = words.iter().cloned().map(Some).collect();
     cursors.push(None);
-    for prefix in &words {
-        for after in &cursors {
+    for (n, prefix) in words.iter().enumerate() {
+        // A third of the pairs, so that the suite stays quick over a network.
+        for (_, after) in cursors.iter().enumerate().filter(|(m, after)| (n + m) % 3 == 0 || after.is_none())
+        {
             for order in [Order::Ascending, Order::Descending] {
                 let limits: &[usize] = if after.is_none() { &[0, 1, 2, 1_000, usize::MAX] } else { &[3] };
                 for limit in limits {

@@ -50,7 +50,7 @@ where
     F::Store: RecordStore,
 {
     let store = fixture.fresh().await;
-    for n in 0..200 {
+    for n in 0..50 {
         let text = n.to_string();
         let version = applied(&store, vec![put("a", Expect::Anything, &text)]).await;
         assert_eq!(body(&store, "a").await.as_deref(), Some(text.as_str()));
