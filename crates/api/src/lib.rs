@@ -25,6 +25,7 @@ mod read;
 pub mod schema;
 mod serve;
 pub mod v1;
+pub mod webhook;
 mod world;
 
 pub use operation::Operation;
