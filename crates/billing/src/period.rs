@@ -1,9 +1,11 @@
 //! [`Period`]: hour, day and month of the calendar, in UTC. It reads no clock and knows no time zone.
 
 use farthing_ledger::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// A stretch of the calendar over which something is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Period {
     /// From full hour to full hour, UTC.
     Hour,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use farthing_ledger::AccountId;
 use farthing_money::Amount;
+use serde::{Deserialize, Serialize};
 
 use super::BudgetRejection;
 use crate::id::{BudgetId, CounterpartyId, account};
@@ -26,7 +27,8 @@ pub struct Root {
 }
 
 /// Whose money a budget spends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Funding {
     /// The parent's, with or without a limit of its own: children together may be promised more than there is, and the
     /// first who spends has it.
@@ -42,7 +44,8 @@ pub enum Funding {
 }
 
 /// With whom a rate limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Everybody together.
     Everybody,
@@ -51,7 +54,8 @@ pub enum Scope {
 }
 
 /// The most that may be spent in one period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rate {
     /// The period.
     pub period: Period,
@@ -92,7 +96,8 @@ impl Counterparties {
 }
 
 /// What may grow under a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Children {
     /// The most children that are open at one time.
     pub most: u32,
@@ -101,7 +106,8 @@ pub struct Children {
 }
 
 /// Whether a budget takes part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BudgetState {
     /// It may spend.
     Open,

@@ -8,13 +8,15 @@ use std::collections::BTreeSet;
 
 use farthing_ledger::Timestamp;
 use farthing_money::Amount;
+use serde::{Deserialize, Serialize};
 
 use super::definition::Counterparties;
 use super::path::Path;
 use crate::id::{BudgetId, CounterpartyId, DelegationId};
 
 /// What a delegation may allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Place holds on the budget or on one below it, and pay from them.
     Spend,
@@ -38,7 +40,8 @@ pub struct Attenuation {
 }
 
 /// Whether a delegation counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DelegationState {
     /// It does.
     Live,
@@ -78,6 +81,8 @@ pub enum Wish {
     },
     /// Create a budget under the path's, or close the path's.
     CreateChild,
+    /// See the path's budget and what was spent from it. Every delegation of it allows that.
+    Read,
 }
 
 /// Why a token does not allow it. The variants stand in the order in which they are checked.
@@ -172,13 +177,17 @@ impl Chain {
     /// The first rule, in the order of [`DelegationRejection`], that any of them breaks.
     pub fn authorise(&self, path: &Path, wish: &Wish, now: Timestamp) -> Result<(), DelegationRejection> {
         let action = match wish {
-            Wish::Spend { .. } => Action::Spend,
-            Wish::CreateChild => Action::CreateChildren,
+            Wish::Spend { .. } => Some(Action::Spend),
+            Wish::CreateChild => Some(Action::CreateChildren),
+            Wish::Read => None,
         };
         self.first(|d| d.state == DelegationState::Revoked, |id| DelegationRejection::Revoked { id })?;
         self.first(|d| d.allows.expires <= now, |id| DelegationRejection::Expired { id })?;
         self.first(|d| !path.passes(d.allows.budget), |id| DelegationRejection::OutsideBudget { id })?;
-        self.first(|d| !d.allows.actions.contains(&action), |id| DelegationRejection::ActionDenied { id })?;
+        self.first(
+            |d| action.is_some_and(|action| !d.allows.actions.contains(&action)),
+            |id| DelegationRejection::ActionDenied { id },
+        )?;
         let Wish::Spend { amount, counterparty } = *wish else { return Ok(()) };
         self.first(
             |d| !d.allows.counterparties.allows(counterparty),

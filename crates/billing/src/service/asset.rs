@@ -223,6 +223,7 @@ impl Billing {
         cx: &Cx,
         id: AssetId,
     ) -> Result<Option<Stored<AssetOwner>>, ServiceError> {
+        // Of every asset a reading of its own: a worker asks for few.
         self.find(&cx.operator(), &owner_key(id)).await
     }
 }

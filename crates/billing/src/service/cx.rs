@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::ServiceError;
+use crate::id::of_text;
 
 id_128! {
     /// One platform that bills here. No tenant ever sees what is another's.
@@ -45,10 +46,13 @@ impl Cx {
         self.of(OPERATOR)
     }
 
-    /// The same call as one of several commits: what it answers is not what the whole call answers.
+    /// A commit of its own on the way of this call, the one about `what` and `n`: it has an id of its own, from which other names
+    /// follow, and what it answers is not what the whole call answers.
     #[must_use]
-    pub(super) fn aside(&self) -> Self {
-        Self { idempotency: None, ..self.clone() }
+    pub(super) fn part(&self, what: &str, n: u128) -> Self {
+        let unix_ms = u64::try_from(self.id.as_u128() >> 80).expect("128 bits less 80 are 48");
+        let id = Id::from_parts(unix_ms, of_text("part of a call", &[self.id.as_u128(), n], what));
+        Self { tenant: self.tenant, now: self.now, id, idempotency: None }
     }
 
     /// The same call, about what belongs to `tenant`.
@@ -70,6 +74,11 @@ struct Kept<T> {
 
 pub(super) fn key(cx: &Cx, idempotency: &Idempotency) -> RecordKey {
     RecordKey { table: IDEMPOTENCY, key: format!("{}/{}", cx.tenant, idempotency.key) }
+}
+
+/// Where the answer of this call is kept, when it may be told again.
+pub(super) fn replay_key(cx: &Cx) -> Option<RecordKey> {
+    cx.idempotency.as_ref().map(|idempotency| key(cx, idempotency))
 }
 
 pub(super) fn kept<T: Serialize>(

@@ -11,6 +11,7 @@
 //! It reads no clock and draws no randomness: a [`Cx`] brings both. It speaks no HTTP and knows no rail.
 
 pub mod asset;
+pub mod budget;
 pub mod customer;
 mod cx;
 mod document;
@@ -18,6 +19,7 @@ mod draft;
 mod error;
 pub mod event;
 pub mod grant;
+pub mod hold;
 mod input;
 pub mod key;
 pub mod names;
@@ -26,13 +28,14 @@ pub mod product;
 pub mod schema;
 mod secret;
 pub mod tenant;
+pub mod token;
 pub mod wallet;
 pub mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use farthing_ledger::record::{Committed, RecordStore, Work};
+use farthing_ledger::record::{Committed, Record, RecordStore, Work};
 use farthing_ledger::{Outcome, Rejection};
 
 pub use cx::{Cx, Idempotency, TenantId};
@@ -42,6 +45,7 @@ pub use error::{Class, ServiceError};
 pub use input::Metadata;
 pub use names::{HoldId, KeyId, Named};
 pub use secret::Secret;
+pub use token::Authority;
 
 /// How often a call reads again when others changed what it had read.
 pub const ATTEMPTS: usize = 16;
@@ -109,15 +113,24 @@ impl Billing {
     pub async fn replay<T: serde::de::DeserializeOwned>(&self, cx: &Cx) -> Result<Option<T>, ServiceError> {
         let Some(idempotency) = &cx.idempotency else { return Ok(None) };
         let found = self.store.records(&[cx::key(cx, idempotency)]).await?;
-        match found.into_iter().next().flatten() {
-            Some(record) => {
+        self.replay_of(cx, found.into_iter().next().flatten().as_ref())
+    }
+
+    /// As [`Billing::replay`], from the record, for whoever reads it together with others ([`cx::replay_key`]).
+    pub(crate) fn replay_of<T: serde::de::DeserializeOwned>(
+        &self,
+        cx: &Cx,
+        found: Option<&Record>,
+    ) -> Result<Option<T>, ServiceError> {
+        match (found, &cx.idempotency) {
+            (Some(record), Some(idempotency)) => {
                 let answer = cx::replayed(&record.body, idempotency)?;
                 if let Some(replayed) = &self.replayed {
                     replayed.store(true, Ordering::Relaxed);
                 }
                 Ok(Some(answer))
             }
-            None => Ok(None),
+            _ => Ok(None),
         }
     }
 }

@@ -93,6 +93,7 @@ impl Billing {
         if full || wallet.active().is_err() || !wallet.doc().entitlements.iter().any(due) {
             return Ok(false);
         }
+        let cx = &cx.part("entitlements", month.unix_ms().into());
         let (was, mut wallet, mut draft) = (wallet.stored.clone(), wallet.clone(), Draft::new());
         let room = MAX_GRANTS.saturating_sub(wallet.doc().grants.len());
         let entries: Vec<EntitlementEntry> =
@@ -111,7 +112,7 @@ impl Billing {
         };
         wallet.stored.doc.entitlements.iter_mut().for_each(came);
         draft.replace(cx, &was, wallet.doc())?;
-        match self.commit(&cx.aside(), draft, &()).await? {
+        match self.commit(cx, draft, &()).await? {
             Fate::Refused { outcomes } => Err(refused(&outcomes)),
             Fate::Applied { .. } | Fate::Again => Ok(true),
         }

@@ -19,6 +19,7 @@ use crate::grant::{Grant as Drawn, GrantError, Purpose};
 use crate::id::{CustomerId, GrantId};
 
 pub use entitlement::NewEntitlement;
+pub(super) use sweep::take_away;
 
 /// Whether a grant can be drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

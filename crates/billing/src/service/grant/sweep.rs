@@ -29,7 +29,7 @@ impl Billing {
         let until = format!("{:016x}/~", cx.now.unix_ms());
         let due: Vec<&Stored<GrantDue>> = found.data.iter().filter(|due| due.key < until).collect();
         for one in &due {
-            self.sweep(&cx.of(one.doc.tenant).aside(), one).await?;
+            self.sweep(&cx.of(one.doc.tenant).part("sweep", one.doc.grant.as_u128()), one).await?;
         }
         Ok(due.len())
     }

@@ -321,7 +321,7 @@ impl Billing {
             asset_doc.wallet(customer).open().into_iter().chain(asset_doc.root(customer).open()).collect();
         let mut draft = Draft::new();
         draft.steps(accounts).create(cx, &wallet_key(customer, asset), &doc)?;
-        match self.commit(&cx.aside(), draft, &()).await? {
+        match self.commit(&cx.part("open wallet", 0), draft, &()).await? {
             Fate::Refused { outcomes } => Err(refused(&outcomes)),
             // Somebody else may have opened it.
             Fate::Applied { .. } | Fate::Again => self.load_wallet(cx, customer, asset).await,

@@ -247,7 +247,7 @@ impl Billing {
             doc.lent.drain(..over);
             let (mut draft, movement) = (Draft::new(), wallet.movement(cx, &wish));
             draft.steps(steps).replace(cx, &was, wallet.doc())?.create(cx, &movement.id.text(), &movement)?;
-            match self.commit(&cx.aside(), draft, &()).await? {
+            match self.commit(&cx.part("overdraft", 0), draft, &()).await? {
                 // The answer has balances that follow from the commit, so it cannot be kept with it. Told again, it finds the
                 // line as it should be.
                 Fate::Applied { .. } => return self.balances(cx, &wallet).await,

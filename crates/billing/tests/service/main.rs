@@ -1,0 +1,6 @@
+//! The service over a store in memory: what its calls do, what they refuse, and what holds whatever is asked at once.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod holds;
+mod world;
