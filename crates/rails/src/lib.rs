@@ -5,5 +5,6 @@
 //! through the two traits. To add a method, copy [`example`], implement the traits, and add a line to [`registry`].
 
 pub mod example;
+pub mod prepaid;
 pub mod registry;
 pub mod tempo;

@@ -16,6 +16,11 @@ pub struct MethodEntry {
 pub const METHODS: &[MethodEntry] = &[
     MethodEntry { method: crate::tempo::METHOD, intents: &["charge"], about: "TIP-20 stablecoins on Tempo" },
     MethodEntry {
+        method: crate::prepaid::METHOD,
+        intents: &["charge"],
+        about: "A balance with the issuer, in any asset of its ledger",
+    },
+    MethodEntry {
         method: crate::example::METHOD,
         intents: &["charge"],
         about: "A minimal method to copy from",
