@@ -24,6 +24,27 @@ impl Margin {
         Net::of(self.price, self.cost)
     }
 
+    /// Millionths of the price that are left, rounded down, so that a margin is under a floor exactly when this is less than the
+    /// floor. `None` for a price of nothing. Below `i64` it stays at the least that fits; amounts past 2^107 are divided by a
+    /// million first, which costs their last digits.
+    #[must_use]
+    pub fn millionths(&self) -> Option<i64> {
+        let (price, net) = match self.net() {
+            Net::Plus(net) => (self.price.base(), net.base()),
+            Net::Minus(loss) => (self.price.base(), loss.base()),
+        };
+        let scaled = |net: u128| net.checked_mul(1_000_000).map(|net| (net, price));
+        if price == 0 {
+            return None;
+        }
+        let (net, price) = scaled(net).unwrap_or((net, (price / 1_000_000).max(1)));
+        let fits = |part: u128| i64::try_from(part).unwrap_or(i64::MAX);
+        Some(match self.net() {
+            Net::Plus(_) => fits(net / price),
+            Net::Minus(_) => -fits(net.div_ceil(price)),
+        })
+    }
+
     /// Whether less than `floor` millionths of the price are left. A price of nothing has a margin under every floor when
     /// it costs something, and under none when it costs nothing.
     #[must_use]
@@ -142,10 +163,22 @@ impl PriceBook {
         Self::default()
     }
 
+    /// A book with one offer in it, as a book knew it before: what it asked for last, and what was accepted.
+    #[must_use]
+    pub fn restore(of: Quoted, latest: Quote, accepted: Amount) -> Self {
+        Self { latest: BTreeMap::from([(of, latest)]), accepted: BTreeMap::from([(of, accepted)]) }
+    }
+
     /// What was asked for last.
     #[must_use]
     pub fn latest(&self, of: &Quoted) -> Option<&Quote> {
         self.latest.get(of)
+    }
+
+    /// What was accepted; the first price that was asked for, when nobody said anything.
+    #[must_use]
+    pub fn accepted(&self, of: &Quoted) -> Option<Amount> {
+        self.accepted.get(of).copied()
     }
 
     /// Keeps a quote and says what follows from it. The first quote of an offer is accepted: there is nothing to compare. A

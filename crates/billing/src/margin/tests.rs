@@ -85,6 +85,27 @@ proptest! {
         let margin = Margin { price: amount(price), cost: amount(cost) };
         let naive = cost * 1_000_000 > price * u128::from(1_000_000 - millionths);
         prop_assert_eq!(margin.is_under(Floor { millionths }), naive);
+        if price > 0 {
+            prop_assert_eq!(margin.millionths().unwrap() < i64::from(millionths), naive);
+        }
+    }
+
+    /// A book that was written down and read again says what the book would have said.
+    #[test]
+    fn a_restored_book_is_the_book(costs in proptest::collection::vec(0..3_u128, 0..12), block in any::<bool>(), accept in 0..14_usize) {
+        let on_change = if block { OnAlert::Block } else { OnAlert::Tell };
+        let policy = MarginPolicy { floor: Floor { millionths: 0 }, on_change, on_floor: OnAlert::Tell };
+        let (mut whole, mut stored) = (PriceBook::new(), PriceBook::new());
+        for (at, cost) in costs.into_iter().enumerate() {
+            let question = Question { of: OF, cost: amount(cost), price: None, now: Timestamp::from_unix_ms(at as u64) };
+            if at == accept {
+                whole.accept(OF, amount(cost));
+                stored.accept(OF, amount(cost));
+            }
+            prop_assert_eq!(whole.quote(&question, &policy), stored.quote(&question, &policy));
+            stored = PriceBook::restore(OF, *stored.latest(&OF).unwrap(), stored.accepted(&OF).unwrap());
+            prop_assert_eq!(&whole, &stored);
+        }
     }
 }
 
@@ -94,4 +115,24 @@ fn margins_of_the_largest_amounts_do_not_overflow() {
     assert!(!margin.is_under(Floor { millionths: 0 }));
     assert!(margin.is_under(Floor { millionths: 1 }));
     assert_eq!(Margin { price: amount(1), cost: amount(3) }.net(), Net::Minus(amount(2)));
+}
+
+#[test]
+fn a_margin_in_millionths_is_rounded_down() {
+    for (price, cost, millionths) in [
+        (0, 0, None),
+        (0, 5, None),
+        (3, 1, Some(666_666)),
+        (3, 4, Some(-333_334)),
+        (10, 10, Some(0)),
+        (1, u128::MAX, Some(-i64::MAX)),
+        (u128::MAX, 0, Some(1_000_000)),
+        (u128::MAX, u128::MAX, Some(0)),
+    ] {
+        assert_eq!(
+            Margin { price: amount(price), cost: amount(cost) }.millionths(),
+            millionths,
+            "{price} {cost}"
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! [`Draft`]: ledger steps, records and events that one call wants to happen together; and [`Fate`]: what became of it.
 
-use farthing_ledger::record::{Expect, RecordChange, RecordKey, Table, Version};
+use farthing_ledger::record::{Expect, RecordChange, RecordKey, Version};
 use farthing_ledger::{Outcome, Step};
 
 use super::document::{Document, Stored, record_key};
@@ -98,8 +98,8 @@ impl Draft {
     }
 
     /// Adds to a counter.
-    pub(super) fn add(&mut self, table: Table, cx: &Cx, key: &str, numbers: Vec<i128>) {
-        let at = RecordKey { table, key: format!("{}/{key}", cx.tenant) };
+    pub(super) fn add<T: Document>(&mut self, cx: &Cx, key: &str, numbers: Vec<i128>) {
+        let at = record_key::<T>(cx.tenant, key);
         self.records.push(RecordChange::Add { at, numbers });
     }
 

@@ -18,6 +18,7 @@ mod document;
 mod draft;
 mod error;
 pub mod event;
+pub mod figures;
 pub mod grant;
 pub mod hold;
 mod input;
@@ -27,8 +28,14 @@ pub mod product;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod secret;
+#[cfg(test)]
+mod shop;
+pub mod subject;
 pub mod tenant;
 pub mod token;
+mod turns;
+pub mod usage;
+pub mod vendor;
 pub mod wallet;
 pub mod webhook;
 
@@ -46,6 +53,7 @@ pub use input::Metadata;
 pub use names::{HoldId, KeyId, Named};
 pub use secret::Secret;
 pub use token::Authority;
+use turns::Turns;
 
 /// How often a call reads again when others changed what it had read.
 pub const ATTEMPTS: usize = 16;
@@ -56,6 +64,7 @@ pub struct Billing {
     store: Arc<dyn RecordStore>,
     /// Set when a call answers what it answered before.
     replayed: Option<Arc<AtomicBool>>,
+    turns: Arc<Turns>,
 }
 
 impl std::fmt::Debug for Billing {
@@ -68,20 +77,25 @@ impl Billing {
     /// Billing whose truth is `store`.
     #[must_use]
     pub fn new(store: Arc<dyn RecordStore>) -> Self {
-        Self { store, replayed: None }
+        Self { store, replayed: None, turns: Arc::new(Turns::new()) }
     }
 
     /// The same billing, which sets `replayed` when a call answers what it answered before under its idempotency key. For one
     /// call: whoever answers over a wire can then say so.
     #[must_use]
     pub fn noting_replays(&self, replayed: Arc<AtomicBool>) -> Self {
-        Self { store: Arc::clone(&self.store), replayed: Some(replayed) }
+        Self { replayed: Some(replayed), ..self.clone() }
     }
 
     /// The ledger and its records.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn RecordStore> {
         &self.store
+    }
+
+    /// Who goes first, among calls of this process that would refuse each other.
+    pub(in crate::service) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Commits a draft. The result `result` is kept under the idempotency key, when there is one, in the same commit.

@@ -5,7 +5,7 @@ use farthing_money::Amount;
 use serde::{Deserialize, Serialize};
 
 use super::doc::HoldDoc;
-use super::{Hold, HoldState, MAX_RECEIPTS, Receipt, SPENT, list};
+use super::{Hold, HoldState, MAX_RECEIPTS, Receipt, Spent, list};
 use crate::budget::delegation::Wish;
 use crate::budget::{Capture, PlacedError};
 use crate::id::{CounterpartyId, GroupId, SubjectId, of_text};
@@ -245,7 +245,7 @@ fn run_out() -> ServiceError {
 
 /// Counts what a hold's budget spent for its unit of work.
 pub(super) fn spent(cx: &Cx, draft: &mut Draft, doc: &HoldDoc, numbers: [i128; 3]) {
-    draft.add(SPENT, cx, &spent_key(doc), numbers.into());
+    draft.add::<Spent>(cx, &spent_key(doc), numbers.into());
 }
 
 pub(super) fn as_number(amount: Amount) -> Result<i128, ServiceError> {

@@ -28,7 +28,7 @@ use farthing_money::Amount;
 use serde::{Deserialize, Serialize};
 
 use super::names::{self, Named as _};
-use super::{Authority, Billing, Cx, HoldId, Metadata, ServiceError, Stored};
+use super::{Authority, Billing, Cx, Document, HoldId, Metadata, ServiceError, Stored};
 use crate::budget::delegation::Wish;
 use crate::id::{BudgetId, CustomerId, DelegationId, GrantId};
 
@@ -201,4 +201,10 @@ impl Billing {
 
 /// A counter of what one budget, or a wallet without budget, spent for one subject: paid, given back, and how many holds were paid
 /// from. It is added to in the commit that pays.
-pub(super) const SPENT: Table = Table::new("spent");
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Spent(pub(super) Vec<String>);
+
+impl Document for Spent {
+    const TABLE: Table = Table::new("spent");
+    const NAME: &'static str = "counter of what was spent";
+}

@@ -12,14 +12,17 @@ use farthing_ledger::Timestamp;
 use farthing_ledger::record::{Order, Table};
 use serde::{Deserialize, Serialize};
 
-use super::{ATTEMPTS, Billing, Cx, Document, Draft, Fate, Page, PageQuery, ServiceError, Stored, id_text};
+use super::{
+    ATTEMPTS, Billing, Cx, Document, Draft, Fate, Named as _, Page, PageQuery, ServiceError, Stored, input,
+    names,
+};
 use crate::id::ProductId;
 use crate::pricing::{Lateness, Price, Product, Version};
 
 pub use form::{ModelForm, PriceForm, RoundingForm, TierForm};
 
-/// The longest name of a product, in bytes.
-pub const MAX_NAME: usize = 256;
+/// The longest name of a product, in characters.
+pub const MAX_NAME: usize = 200;
 /// The longest time after which usage may still be told: 400 days.
 pub const MAX_GRACE_MS: u64 = 400 * 86_400_000;
 /// The longest time ahead of which usage may be told: a day.
@@ -46,8 +49,9 @@ pub enum TiersOver {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProductDoc {
-    /// Its name: `prod_…`.
-    pub id: String,
+    /// Its name.
+    #[serde(with = "names::text")]
+    pub id: ProductId,
     /// What people call it.
     pub name: String,
     /// The code of the asset in which it is priced.
@@ -73,8 +77,9 @@ impl Document for ProductDoc {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PriceVersion {
-    /// The product: `prod_…`.
-    pub product: String,
+    /// The product.
+    #[serde(with = "names::text")]
+    pub product: ProductId,
     /// 1 for the first.
     pub number: u32,
     /// From when on it counts, in milliseconds since the Unix epoch.
@@ -96,7 +101,7 @@ impl Document for PriceVersion {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewProduct {
-    /// What people call it: 1 to [`MAX_NAME`] bytes.
+    /// What people call it: 1 to [`MAX_NAME`] characters.
     pub name: String,
     /// The code of the asset in which it is priced.
     pub asset: String,
@@ -144,16 +149,12 @@ impl ProductDoc {
 
 impl NewProduct {
     fn check(&self) -> Result<(), ServiceError> {
-        let fits = (1..=MAX_NAME).contains(&self.name.len()) && !self.name.chars().any(char::is_control);
-        if !fits {
-            let why = format!("has 1 to {MAX_NAME} bytes and no control characters");
-            return Err(ServiceError::invalid("name", why));
-        }
+        input::text("name", &self.name, MAX_NAME)?;
         if self.grace_ms > MAX_GRACE_MS {
-            return Err(ServiceError::invalid("grace_ms", format!("is at most {MAX_GRACE_MS}")));
+            return Err(ServiceError::invalid("grace_ms", format!("at most {MAX_GRACE_MS}")));
         }
         if self.skew_ms > MAX_SKEW_MS {
-            return Err(ServiceError::invalid("skew_ms", format!("is at most {MAX_SKEW_MS}")));
+            return Err(ServiceError::invalid("skew_ms", format!("at most {MAX_SKEW_MS}")));
         }
         Ok(())
     }
@@ -170,34 +171,34 @@ impl PriceVersion {
     }
 
     fn key(&self) -> String {
-        price_key(&self.product, self.from_ms)
+        price_key(self.product, self.from_ms)
     }
 }
 
-fn price_key(product: &str, from_ms: u64) -> String {
+fn price_key(product: ProductId, from_ms: u64) -> String {
     format!("{product}/{from_ms:016x}")
 }
 
-fn product_id(text: &str) -> Result<ProductId, ServiceError> {
-    let bits = super::read_id("prod", text);
-    let bits = bits.ok_or_else(|| ServiceError::NotFound { what: ProductDoc::NAME, id: text.to_owned() })?;
-    Ok(ProductId::from_u128(bits))
+fn no_product(id: ProductId) -> ServiceError {
+    ServiceError::NotFound { what: ProductDoc::NAME, id: id.text() }
 }
 
 impl Billing {
     /// Makes a product, with its first price when it has one.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`], [`ServiceError::Price`], [`ServiceError::Store`].
+    /// [`ServiceError::Invalid`], [`ServiceError::NotFound`] for the asset, [`ServiceError::Price`], [`ServiceError::Store`].
     pub async fn create_product(&self, cx: &Cx, new: &NewProduct) -> Result<ProductDoc, ServiceError> {
         new.check()?;
         for _ in 0..ATTEMPTS {
             if let Some(done) = self.replay(cx).await? {
                 return Ok(done);
             }
+            // An asset is never gone: once seen, it needs no check in the commit.
+            self.asset(cx, &new.asset).await?;
             let mut draft = Draft::new();
             let doc = ProductDoc {
-                id: id_text("prod", cx.id.as_u128()),
+                id: ProductId::from(cx.id),
                 name: new.name.clone(),
                 asset: new.asset.clone(),
                 tiers_over: new.tiers_over,
@@ -208,10 +209,10 @@ impl Billing {
             };
             if let Some(price) = &new.price {
                 let first = NewPrice { price: price.clone(), from_ms: None };
-                let version = publish(cx, &doc.id, Vec::new(), &first)?;
+                let version = publish(cx, doc.id, Vec::new(), &first)?;
                 draft.create(cx, &version.key(), &version)?;
             }
-            draft.create(cx, &doc.id, &doc)?;
+            draft.create(cx, &doc.id.text(), &doc)?;
             if let Fate::Applied { .. } = self.commit(cx, draft, &doc).await? {
                 return Ok(doc);
             }
@@ -223,7 +224,7 @@ impl Billing {
     ///
     /// # Errors
     /// [`ServiceError::NotFound`], [`ServiceError::Store`].
-    pub async fn product(&self, cx: &Cx, id: &str) -> Result<ProductDoc, ServiceError> {
+    pub async fn product(&self, cx: &Cx, id: ProductId) -> Result<ProductDoc, ServiceError> {
         Ok(self.stored_product(cx, id).await?.doc)
     }
 
@@ -231,7 +232,7 @@ impl Billing {
     ///
     /// # Errors
     /// [`ServiceError::Store`].
-    pub async fn products(&self, cx: &Cx, page: &PageQuery) -> Result<Page<ProductDoc>, ServiceError> {
+    pub async fn list_products(&self, cx: &Cx, page: &PageQuery) -> Result<Page<ProductDoc>, ServiceError> {
         Ok(self.list(cx, "", page).await?.docs())
     }
 
@@ -243,7 +244,7 @@ impl Billing {
     pub async fn publish_price(
         &self,
         cx: &Cx,
-        product: &str,
+        product: ProductId,
         new: &NewPrice,
     ) -> Result<PriceVersion, ServiceError> {
         for _ in 0..ATTEMPTS {
@@ -269,10 +270,10 @@ impl Billing {
     ///
     /// # Errors
     /// [`ServiceError::NotFound`], [`ServiceError::Store`].
-    pub async fn prices(
+    pub async fn list_prices(
         &self,
         cx: &Cx,
-        product: &str,
+        product: ProductId,
         page: &PageQuery,
     ) -> Result<Page<PriceVersion>, ServiceError> {
         self.stored_product(cx, product).await?;
@@ -286,7 +287,7 @@ impl Billing {
     pub async fn price_at(
         &self,
         cx: &Cx,
-        product: &str,
+        product: ProductId,
         at: Timestamp,
     ) -> Result<Option<PriceVersion>, ServiceError> {
         let after = Some(price_key(product, at.unix_ms().saturating_add(1)));
@@ -295,20 +296,27 @@ impl Billing {
         Ok(found.data.into_iter().next())
     }
 
-    pub(super) async fn stored_product(&self, cx: &Cx, id: &str) -> Result<Stored<ProductDoc>, ServiceError> {
-        product_id(id)?;
-        self.get(cx, id).await
+    pub(super) async fn stored_product(
+        &self,
+        cx: &Cx,
+        id: ProductId,
+    ) -> Result<Stored<ProductDoc>, ServiceError> {
+        self.find(cx, &id.text()).await?.ok_or_else(|| no_product(id))
     }
 }
 
 /// The version that `new` becomes after `last`.
-fn publish(cx: &Cx, product: &str, last: Vec<Version>, new: &NewPrice) -> Result<PriceVersion, ServiceError> {
+fn publish(
+    cx: &Cx,
+    product: ProductId,
+    last: Vec<Version>,
+    new: &NewPrice,
+) -> Result<PriceVersion, ServiceError> {
     let price = Price::try_from(&new.price)?;
     let drops = price.drops()?;
     let from = new.from_ms.map_or(cx.now, Timestamp::from_unix_ms);
     let mut history = Product::of(last);
     let Version { number, from, .. } = *history.publish(price, from, cx.now)?;
-    let product = product.to_owned();
     Ok(PriceVersion { product, number, from_ms: from.unix_ms(), price: new.price.clone(), drops })
 }
 

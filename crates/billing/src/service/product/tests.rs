@@ -1,21 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::sync::Arc;
-
-use farthing_ledger::testkit::MemoryStore;
-use farthing_money::Id;
-
 use super::*;
-use crate::service::{Idempotency, TenantId};
-
-fn cx(tenant: u128, now: u64, n: u128) -> Cx {
-    let now = Timestamp::from_unix_ms(now);
-    Cx { tenant: TenantId::from_u128(tenant), now, id: Id::from_parts(now.unix_ms(), n), idempotency: None }
-}
-
-fn billing() -> Billing {
-    Billing::new(Arc::new(MemoryStore::new()))
-}
+use crate::service::Idempotency;
+use crate::service::shop::Shop;
 
 fn new_product(price: Option<&str>) -> NewProduct {
     NewProduct {
@@ -38,8 +25,9 @@ fn per_unit(unit: u32) -> PriceForm {
 
 #[tokio::test]
 async fn a_product_keeps_every_price_that_it_ever_had() {
-    let billing = billing();
-    let product = billing.create_product(&cx(1, 1_000, 1), &new_product(None)).await.unwrap();
+    let shop = Shop::open().await;
+    let billing = &shop.billing;
+    let product = billing.create_product(&shop.at(1_000), &new_product(None)).await.unwrap();
     assert_eq!(product.versions, 0);
     // from, now -> number, or the code
     let rows = [
@@ -52,11 +40,11 @@ async fn a_product_keeps_every_price_that_it_ever_had() {
     ];
     for (at, (from_ms, now, expected)) in (0..).zip(rows) {
         let new = NewPrice { price: per_unit(at), from_ms };
-        let got = billing.publish_price(&cx(1, now, 10 + u128::from(at)), &product.id, &new).await;
+        let got = billing.publish_price(&shop.at(now), product.id, &new).await;
         assert_eq!(got.map(|v| v.number).map_err(|e| e.code()), expected, "row {at}");
     }
-    assert_eq!(billing.product(&cx(1, 9_999, 99), &product.id).await.unwrap().versions, 3);
-    let page = billing.prices(&cx(1, 9_999, 99), &product.id, &PageQuery::default()).await.unwrap();
+    assert_eq!(billing.product(&shop.at(9_999), product.id).await.unwrap().versions, 3);
+    let page = billing.list_prices(&shop.at(9_999), product.id, &PageQuery::default()).await.unwrap();
     let shown: Vec<_> = page.data.iter().map(|v| (v.number, v.from_ms, v.price.clone())).collect();
     assert_eq!(shown, [(3, 9_000, per_unit(5)), (2, 2_500, per_unit(4)), (1, 2_000, per_unit(0))]);
     // What counts at an instant.
@@ -64,14 +52,15 @@ async fn a_product_keeps_every_price_that_it_ever_had() {
         [(1_999, None), (2_000, Some(1)), (2_499, Some(1)), (2_500, Some(2)), (u64::MAX, Some(3))]
     {
         let at = Timestamp::from_unix_ms(at);
-        let counted = billing.price_at(&cx(1, 1, 1), &product.id, at).await.unwrap();
+        let counted = billing.price_at(&shop.at(1), product.id, at).await.unwrap();
         assert_eq!(counted.map(|v| v.number), number, "{at}");
     }
 }
 
 #[tokio::test]
 async fn what_is_no_product_or_price_is_refused_by_name() {
-    let billing = billing();
+    let shop = Shop::open().await;
+    let billing = &shop.billing;
     type Row = (fn(&mut NewProduct), &'static str);
     let rows: &[Row] = &[
         (|p| p.name.clear(), "name"),
@@ -82,43 +71,50 @@ async fn what_is_no_product_or_price_is_refused_by_name() {
     for (spoil, field) in rows {
         let mut new = new_product(None);
         spoil(&mut new);
-        let error = billing.create_product(&cx(1, 1, 1), &new).await.unwrap_err();
+        let error = billing.create_product(&shop.at(1), &new).await.unwrap_err();
         assert!(matches!(error, ServiceError::Invalid { field: f, .. } if f == *field), "{error}");
     }
     let no_tiers = new_product(Some(r#"{"model":{"type":"volume","tiers":[]}}"#));
-    let error = billing.create_product(&cx(1, 1, 1), &no_tiers).await.unwrap_err();
+    let error = billing.create_product(&shop.at(1), &no_tiers).await.unwrap_err();
     assert_eq!(error.code(), "price_tier_count");
-    assert!(billing.products(&cx(1, 1, 1), &PageQuery::default()).await.unwrap().data.is_empty());
+    assert!(billing.list_products(&shop.at(1), &PageQuery::default()).await.unwrap().data.is_empty());
 }
 
 #[tokio::test]
 async fn a_price_that_falls_says_where() {
-    let billing = billing();
+    let shop = Shop::open().await;
+    let billing = &shop.billing;
     let price = r#"{"model":{"type":"volume","tiers":[{"up_to":10,"unit":"5"},{"unit":"1"}]}}"#;
-    let product = billing.create_product(&cx(1, 5, 1), &new_product(Some(price))).await.unwrap();
-    let page = billing.prices(&cx(1, 9, 2), &product.id, &PageQuery::default()).await.unwrap();
+    let product = billing.create_product(&shop.at(5), &new_product(Some(price))).await.unwrap();
+    let page = billing.list_prices(&shop.at(9), product.id, &PageQuery::default()).await.unwrap();
     assert_eq!((page.data[0].number, page.data[0].from_ms, &*page.data[0].drops), (1, 5, &[10][..]));
 }
 
 #[tokio::test]
 async fn products_are_made_once_a_key_and_belong_to_their_tenant() {
-    let billing = billing();
+    let shop = Shop::open().await;
+    let billing = &shop.billing;
     let keyed = |n| Cx {
         idempotency: Some(Idempotency { key: "k".to_owned(), fingerprint: "create".to_owned() }),
-        ..cx(1, 1, n)
+        ..shop.at(n)
     };
     let first = billing.create_product(&keyed(1), &new_product(None)).await.unwrap();
     assert_eq!(billing.create_product(&keyed(2), &new_product(None)).await.unwrap(), first);
-    let page = billing.products(&cx(1, 1, 3), &PageQuery::default()).await.unwrap();
+    let page = billing.list_products(&shop.at(1), &PageQuery::default()).await.unwrap();
     assert_eq!(page.data, std::slice::from_ref(&first));
-    let foreign = cx(2, 1, 4);
-    assert!(billing.products(&foreign, &PageQuery::default()).await.unwrap().data.is_empty());
+    let foreign = shop.foreign(1);
+    assert!(billing.list_products(&foreign, &PageQuery::default()).await.unwrap().data.is_empty());
     let new = NewPrice { price: per_unit(1), from_ms: None };
     let codes = [
-        billing.product(&foreign, &first.id).await.map(drop).unwrap_err().code(),
-        billing.prices(&foreign, &first.id, &PageQuery::default()).await.map(drop).unwrap_err().code(),
-        billing.publish_price(&foreign, &first.id, &new).await.map(drop).unwrap_err().code(),
-        billing.product(&cx(1, 1, 5), "prod_1").await.map(drop).unwrap_err().code(),
+        billing.product(&foreign, first.id).await.map(drop).unwrap_err().code(),
+        billing.list_prices(&foreign, first.id, &PageQuery::default()).await.map(drop).unwrap_err().code(),
+        billing.publish_price(&foreign, first.id, &new).await.map(drop).unwrap_err().code(),
+        billing
+            .create_product(&shop.at(1), &NewProduct { asset: "EUR".to_owned(), ..new_product(None) })
+            .await
+            .map(drop)
+            .unwrap_err()
+            .code(),
     ];
     assert_eq!(codes, ["not_found"; 4]);
 }
