@@ -41,6 +41,8 @@ pub struct Settings {
     pub gather: Duration,
     /// What the address of a problem's type begins with; the code follows.
     pub problem_types: String,
+    /// Which addresses webhooks may be sent to.
+    pub webhooks: crate::webhook::Reach,
 }
 
 impl Default for Settings {
@@ -55,6 +57,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(15),
             gather: Duration::from_millis(20),
             problem_types: "urn:farthing:problem:".to_owned(),
+            webhooks: crate::webhook::Reach::default(),
         }
     }
 }

@@ -3,9 +3,10 @@
 use crate::Operation;
 
 mod meta;
+mod webhooks;
 
 /// Everything that the API does.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
-    [meta::operations()].into_iter().flatten().collect()
+    [meta::operations(), webhooks::operations()].into_iter().flatten().collect()
 }
