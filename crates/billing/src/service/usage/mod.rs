@@ -17,6 +17,7 @@ mod charge;
 pub(super) mod counters;
 mod index;
 mod record;
+mod sale;
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,7 @@ use crate::id::{CustomerId, ProductId, SubjectId};
 
 pub use batch::{MAX_BATCH, Told};
 pub(super) use index::UsageBySubject;
+pub use sale::NewSale;
 
 /// The longest id that a caller gives an event, in characters.
 pub const MAX_EVENT_ID: usize = 256;

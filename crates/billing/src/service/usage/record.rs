@@ -125,7 +125,7 @@ impl Billing {
 
 /// As the pure half knows it. Its name in the ledger is the call's: time-ordered, and the caller's id makes sure that it
 /// happens once.
-fn event(cx: &Cx, new: &NewUsage) -> Result<UsageEvent, ServiceError> {
+pub(super) fn event(cx: &Cx, new: &NewUsage) -> Result<UsageEvent, ServiceError> {
     let cost = |cost: &super::CostForm| {
         Ok::<_, ServiceError>(VendorCost { vendor: vendor_id(&cost.vendor)?, amount: cost.amount })
     };
@@ -142,7 +142,12 @@ fn event(cx: &Cx, new: &NewUsage) -> Result<UsageEvent, ServiceError> {
     })
 }
 
-fn doc(cx: &Cx, new: &NewUsage, (asset, rated): (&AssetDoc, &Rated), units_before: Option<u64>) -> UsageDoc {
+pub(super) fn doc(
+    cx: &Cx,
+    new: &NewUsage,
+    (asset, rated): (&AssetDoc, &Rated),
+    units_before: Option<u64>,
+) -> UsageDoc {
     UsageDoc {
         id: UsageId::from_u128(rated.event.id.as_u128()),
         event_id: new.event_id.clone(),
