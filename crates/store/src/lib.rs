@@ -22,6 +22,7 @@ mod limits;
 mod location;
 mod memory;
 mod owned_file;
+pub mod pg_ledger;
 mod postgres;
 mod report;
 mod row;

@@ -54,6 +54,10 @@ impl Books {
         self.assets.get(&id)
     }
 
+    pub(super) fn assets(&self) -> impl Iterator<Item = (AssetId, &Asset)> {
+        self.assets.iter().map(|(id, asset)| (*id, asset))
+    }
+
     pub(super) fn slot(&self, id: AccountId) -> Option<usize> {
         self.index.get(&id).copied()
     }

@@ -6,6 +6,7 @@
 //! give the same outcomes and the same entries, whatever the seed.
 
 mod books;
+mod follow;
 mod known;
 mod records;
 mod rules;
@@ -21,6 +22,7 @@ use crate::{
 use books::Books;
 use rules::{HoldChange, Verdict};
 
+pub use follow::Diverged;
 pub use known::Known;
 pub use records::Memory;
 
@@ -259,6 +261,11 @@ impl Engine {
     #[must_use]
     pub fn asset(&self, id: AssetId) -> Option<&Asset> {
         self.books.asset(id)
+    }
+
+    /// Every asset, in no order.
+    pub fn assets(&self) -> impl Iterator<Item = (AssetId, &Asset)> {
+        self.books.assets()
     }
 
     /// What `id` was used for, if it remembers.

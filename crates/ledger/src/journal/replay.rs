@@ -135,6 +135,18 @@ impl Replay {
         self.holds.values()
     }
 
+    /// The hold, while it is open.
+    #[must_use]
+    pub fn open_hold(&self, id: TransferId) -> Option<&Hold> {
+        self.holds.get(&id)
+    }
+
+    /// The asset with this number.
+    #[must_use]
+    pub fn asset(&self, id: AssetId) -> Option<&Asset> {
+        self.assets.get(&id)
+    }
+
     /// Every asset, in no order.
     pub fn assets(&self) -> impl Iterator<Item = (AssetId, &Asset)> {
         self.assets.iter().map(|(id, asset)| (*id, asset))
@@ -152,7 +164,7 @@ impl Replay {
         }
     }
 
-    fn open_hold(&mut self, end: &Released) -> Result<&mut Hold, Broken> {
+    fn held(&mut self, end: &Released) -> Result<&mut Hold, Broken> {
         let hold = self.holds.get_mut(&end.hold).ok_or(Broken::Missing { what: "hold" })?;
         let of = &hold.new.transfer;
         if (of.debit, of.credit, of.asset) != (end.debit, end.credit, end.asset) {
@@ -164,7 +176,7 @@ impl Replay {
     fn settle_hold(&mut self, posted: &Posted) -> Result<(), Broken> {
         let Posted { post, debit, credit, asset, settlement, left } = *posted;
         let end = Released { hold: post.hold, debit, credit, asset, amount: settlement.released };
-        let hold = self.open_hold(&end)?;
+        let hold = self.held(&end)?;
         let rest = hold.left.checked_sub(settlement.posted)?;
         let released = match post.remainder {
             Remainder::Keep => Amount::ZERO,
@@ -184,7 +196,7 @@ impl Replay {
     }
 
     fn end_hold(&mut self, released: &Released) -> Result<(), Broken> {
-        if self.open_hold(released)?.left != released.amount {
+        if self.held(released)?.left != released.amount {
             return Err(Broken::Contradiction { what: "released amount" });
         }
         self.holds.remove(&released.hold);

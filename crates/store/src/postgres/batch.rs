@@ -54,7 +54,7 @@ impl Progress {
 
 /// Carries out a batch. What it answers is durable.
 pub(super) async fn run(
-    session: &Session,
+    session: &Session<Sql>,
     requests: &[&Request],
     history: Option<u32>,
     progress: &Progress,
@@ -75,7 +75,7 @@ pub(super) async fn run(
 
 /// Gives back leases that have run out, at most `limit`, and says how many there were.
 pub(super) async fn release(
-    session: &Session,
+    session: &Session<Sql>,
     now: UnixMs,
     limit: usize,
     progress: &Progress,
@@ -98,13 +98,13 @@ pub(super) async fn release(
     Ok(ids.len())
 }
 
-pub(super) async fn commit(session: &Session, progress: &Progress) -> Result<(), PgError> {
+pub(super) async fn commit(session: &Session<Sql>, progress: &Progress) -> Result<(), PgError> {
     progress.committing.store(true, Ordering::Relaxed);
     session.client.batch_execute("COMMIT").await.map_err(|error| of_commit(&error))
 }
 
 /// The first round trip: begins, locks the claims, and looks who holds what.
-async fn load(session: &Session, requests: &[&Request], history: Option<u32>) -> Result<World, PgError> {
+async fn load(session: &Session<Sql>, requests: &[&Request], history: Option<u32>) -> Result<World, PgError> {
     let (mut ids, mut wanted, mut named) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for request in requests {
         match request {
@@ -155,12 +155,20 @@ async fn load(session: &Session, requests: &[&Request], history: Option<u32>) ->
     Ok(world)
 }
 
-async fn query_if(session: &Session, sql: Sql, names: &[&str]) -> Result<Vec<tokio_postgres::Row>, PgError> {
+async fn query_if(
+    session: &Session<Sql>,
+    sql: Sql,
+    names: &[&str],
+) -> Result<Vec<tokio_postgres::Row>, PgError> {
     if names.is_empty() { Ok(Vec::new()) } else { session.query(sql, &[&names]).await }
 }
 
 /// Two more round trips for batches with budgets: locks them, then reads what is in their windows.
-async fn load_budgets(session: &Session, world: &mut World, requests: &[&Request]) -> Result<(), PgError> {
+async fn load_budgets(
+    session: &Session<Sql>,
+    world: &mut World,
+    requests: &[&Request],
+) -> Result<(), PgError> {
     let mut names: BTreeSet<&str> = BTreeSet::new();
     let mut windows: BTreeSet<(&str, i64)> = BTreeSet::new();
     for request in requests {
@@ -265,7 +273,7 @@ impl Rows {
 }
 
 /// The last round trip before the commit: what is freed first, then what is taken.
-async fn write(session: &Session, world: World) -> Result<(), PgError> {
+async fn write(session: &Session<Sql>, world: World) -> Result<(), PgError> {
     let rows = Rows::of(world.slots)?;
     let reservations = world.budgets.writes();
     let mut statements: Vec<(Sql, Vec<&(dyn ToSql + Sync)>, Option<usize>)> = Vec::new();
@@ -294,7 +302,7 @@ async fn write(session: &Session, world: World) -> Result<(), PgError> {
 
 /// Changes rows: so many, where that is known. Whatever is missing then was taken, or given back, by somebody else.
 async fn change(
-    session: &Session,
+    session: &Session<Sql>,
     sql: Sql,
     params: &[&(dyn ToSql + Sync)],
     exact: Option<usize>,

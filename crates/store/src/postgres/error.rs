@@ -8,7 +8,7 @@ use crate::row::Corrupt;
 
 /// Why a transaction did not come to its end.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PgError {
+pub(crate) enum PgError {
     /// It was not committed, and may go well the next time: a deadlock, somebody who was faster.
     #[error("{0}")]
     Again(String),
@@ -76,7 +76,7 @@ impl From<tokio_postgres::Error> for PgError {
 }
 
 /// An error in answer to `COMMIT`. Only a plain error says for certain that nothing was committed.
-pub(super) fn of_commit(error: &tokio_postgres::Error) -> PgError {
+pub(crate) fn of_commit(error: &tokio_postgres::Error) -> PgError {
     let what = plain(error);
     match error.as_db_error() {
         Some(db) if !is_fatal(db) => PgError::Again(what),
@@ -106,7 +106,7 @@ fn is_io(error: &tokio_postgres::Error) -> bool {
 }
 
 /// What the server said, without the statement's values: they may hold what authorises a payment.
-pub(super) fn plain(error: &tokio_postgres::Error) -> String {
+pub(crate) fn plain(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
         None => match std::error::Error::source(error) {

@@ -25,10 +25,11 @@ use crate::row::ms;
 mod batch;
 mod budget;
 mod check;
-mod error;
+pub(crate) mod connector;
+pub(crate) mod error;
 mod row;
-mod schema;
-mod session;
+pub(crate) mod schema;
+pub(crate) mod session;
 mod sql;
 mod tls;
 mod upkeep;
@@ -43,10 +44,11 @@ mod tests;
 pub use url::{PgUrl, PgUrlError};
 
 use batch::Request;
+use connector::Connector;
 use error::PgError;
 use session::{Access, Session};
 use sql::Sql;
-use writer::{Command, Connector, Reply, Told, Writer};
+use writer::{Command, Reply, Told, Writer};
 
 /// The longest queue: past it, callers wait for a place.
 const QUEUE: usize = 4096;
@@ -60,7 +62,7 @@ const WRITERS: usize = 2;
 pub struct PgClaims {
     url: Arc<PgUrl>,
     queue: Option<mpsc::Sender<Command>>,
-    reader: Mutex<Connector>,
+    reader: Mutex<Connector<Sql>>,
     told: Arc<Told>,
     writers: Vec<JoinHandle<()>>,
 }
@@ -79,7 +81,7 @@ impl PgClaims {
     pub async fn open(url: PgUrl) -> Result<Self, OpenError> {
         let failed = |error: PgError| open_error(&url, error.into());
         let client = session::connect(&url, Access::Write).await.map_err(failed)?;
-        schema::migrate(&client).await.map_err(|error| open_error(&url, error))?;
+        schema::migrate(&client, &schema::CLAIMS).await.map_err(|error| open_error(&url, error))?;
         schema::history(&client).await.map_err(failed)?;
         let first = Session::new(client).await.map_err(failed)?;
         let (url, told) = (Arc::new(url), Arc::new(Told::default()));
@@ -103,7 +105,7 @@ impl PgClaims {
     pub async fn open_to_look(url: PgUrl) -> Result<Self, OpenError> {
         let failed = |error: PgError| open_error(&url, error.into());
         let client = session::connect(&url, Access::Read).await.map_err(failed)?;
-        schema::check(&client).await.map_err(|error| open_error(&url, error))?;
+        schema::check(&client, &schema::CLAIMS).await.map_err(|error| open_error(&url, error))?;
         let first = Session::new(client).await.map_err(failed)?;
         let url = Arc::new(url);
         let reader = Mutex::new(Connector::new(Arc::clone(&url), Access::Read, Some(first)));
@@ -118,7 +120,7 @@ impl PgClaims {
     pub async fn fence(url: &PgUrl) -> Result<StoreEpoch, OpenError> {
         let failed = |error: PgError| open_error(url, error.into());
         let client = session::connect(url, Access::Write).await.map_err(failed)?;
-        schema::migrate(&client).await.map_err(|error| open_error(url, error))?;
+        schema::migrate(&client, &schema::CLAIMS).await.map_err(|error| open_error(url, error))?;
         schema::history(&client).await.map_err(failed)?;
         schema::fence(&client).await.map_err(failed)
     }
@@ -165,7 +167,7 @@ impl PgClaims {
 }
 
 /// Why a store was not opened.
-fn open_error(url: &PgUrl, error: schema::SchemaError) -> OpenError {
+pub(crate) fn open_error(url: &PgUrl, error: schema::SchemaError) -> OpenError {
     let (path, server) = (url.to_string().into(), url.to_string());
     match error {
         schema::SchemaError::TooNew { found, known } => OpenError::TooNew { path, found, known },

@@ -10,18 +10,32 @@ use tokio_postgres::Client;
 use super::error::PgError;
 use crate::epoch::another;
 
-/// Every migration, in order: its number is its place, from one. Never edited once released, only added to.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/postgres/0001_claims.sql"),
-    include_str!("../../migrations/postgres/0002_delivered.sql"),
-];
+/// The tables of one store, which may lie beside those of another: each keeps a version of its own.
+pub(crate) struct Tables {
+    /// Where the version is kept.
+    pub(crate) version: &'static str,
+    /// A table that there is once the first migration has run.
+    pub(crate) first: &'static str,
+    /// Every migration, in order: its number is its place, from one. Never edited once released, only added to.
+    pub(crate) migrations: &'static [&'static str],
+}
+
+/// Those of claims.
+pub(super) const CLAIMS: Tables = Tables {
+    version: "schema_version",
+    first: "claim",
+    migrations: &[
+        include_str!("../../migrations/postgres/0001_claims.sql"),
+        include_str!("../../migrations/postgres/0002_delivered.sql"),
+    ],
+};
 
 /// `frth`, `clms`: held while a process migrates, or looks at the history. Only processes of ours ask for it.
 const LOCK: i64 = 0x6672_7468_636c_6d73;
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SchemaError {
+pub(crate) enum SchemaError {
     /// A newer Farthing has been here.
     #[error("schema {found} is newer than this version knows ({known})")]
     TooNew { found: i64, known: i64 },
@@ -49,47 +63,46 @@ const PLACE: &str = "SELECT concat_ws('/',
         to_regclass('claim')::oid)";
 
 /// Makes the tables, or brings them up to date. Several processes may begin at once: one of them does it.
-pub(super) async fn migrate(client: &Client) -> Result<(), SchemaError> {
+pub(crate) async fn migrate(client: &Client, tables: &Tables) -> Result<(), SchemaError> {
     client.batch_execute("BEGIN").await?;
-    let result = migrate_within(client).await;
+    let result = migrate_within(client, tables).await;
     client.batch_execute(if result.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
     result
 }
 
-async fn migrate_within(client: &Client) -> Result<(), SchemaError> {
+async fn migrate_within(client: &Client, tables: &Tables) -> Result<(), SchemaError> {
     lock(client).await?;
-    let found = match version(client).await? {
+    let Tables { version: table, first, migrations } = tables;
+    let found = match version(client, tables).await? {
         Some(found) => found,
         None => {
-            if is_there(client, "SELECT to_regclass('claim') IS NOT NULL").await? {
+            if is_there(client, &format!("SELECT to_regclass('{first}') IS NOT NULL")).await? {
                 return Err(SchemaError::NotOurs);
             }
             // Asked for first: to make one that is there needs a right that our role may not have.
             if !is_there(client, "SELECT to_regnamespace('farthing') IS NOT NULL").await? {
                 client.batch_execute("CREATE SCHEMA farthing").await?;
             }
-            client
-                .batch_execute(
-                    "CREATE TABLE schema_version (version bigint PRIMARY KEY, applied timestamptz NOT NULL)",
-                )
-                .await?;
+            let make =
+                format!("CREATE TABLE {table} (version bigint PRIMARY KEY, applied timestamptz NOT NULL)");
+            client.batch_execute(&make).await?;
             0
         }
     };
-    let known = known();
+    let known = tables.known();
     if found > known {
         return Err(SchemaError::TooNew { found, known });
     }
-    for (version, migration) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
+    for (version, migration) in (1_i64..).zip(*migrations).filter(|(version, _)| *version > found) {
         client.batch_execute(migration).await?;
-        client.execute("INSERT INTO schema_version VALUES ($1, now())", &[&version]).await?;
+        client.execute(&format!("INSERT INTO {table} VALUES ($1, now())"), &[&version]).await?;
     }
     Ok(())
 }
 
 /// Refuses a database that is not of this version.
-pub(super) async fn check(client: &Client) -> Result<(), SchemaError> {
-    let (known, found) = (known(), version(client).await?.unwrap_or(0));
+pub(crate) async fn check(client: &Client, tables: &Tables) -> Result<(), SchemaError> {
+    let (known, found) = (tables.known(), version(client, tables).await?.unwrap_or(0));
     match found.cmp(&known) {
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Greater => Err(SchemaError::TooNew { found, known }),
@@ -165,18 +178,21 @@ async fn lock(client: &Client) -> Result<(), PgError> {
     Ok(())
 }
 
-async fn version(client: &Client) -> Result<Option<i64>, PgError> {
-    if !is_there(client, "SELECT to_regclass('schema_version') IS NOT NULL").await? {
+async fn version(client: &Client, tables: &Tables) -> Result<Option<i64>, PgError> {
+    let table = tables.version;
+    if !is_there(client, &format!("SELECT to_regclass('{table}') IS NOT NULL")).await? {
         return Ok(None);
     }
-    let row = client.query_one("SELECT coalesce(max(version), 0)::bigint FROM schema_version", &[]).await?;
-    Ok(Some(row.try_get(0)?))
+    let last = format!("SELECT coalesce(max(version), 0)::bigint FROM {table}");
+    Ok(Some(client.query_one(&last, &[]).await?.try_get(0)?))
 }
 
 async fn is_there(client: &Client, question: &str) -> Result<bool, PgError> {
     Ok(client.query_one(question, &[]).await?.try_get(0)?)
 }
 
-fn known() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+impl Tables {
+    fn known(&self) -> i64 {
+        i64::try_from(self.migrations.len()).unwrap_or(i64::MAX)
+    }
 }

@@ -1,5 +1,6 @@
 //! One connection: made, set up, and with every statement prepared.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt, TryFutureExt, try_join_all};
@@ -7,14 +8,16 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::error::PgError;
-use super::sql::Sql;
 use super::url::PgUrl;
 
 /// How long making a connection may take, its statements included.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// How long it may take to find out whether a database may be used.
+const ADMIT: Duration = Duration::from_secs(20);
+
 /// How long a query that only reads may take.
-pub(super) const READ: Duration = Duration::from_secs(12);
+pub(crate) const READ: Duration = Duration::from_secs(12);
 
 /// How every connection works. A lock is waited for less long than a statement runs, and that less long than we wait.
 const SETTINGS: &str = "
@@ -31,22 +34,56 @@ const SETTINGS: &str = "
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// Everything.
     Write,
     /// Reading, which the server enforces.
     Read,
 }
 
+/// The statements of one store, each prepared by every connection.
+pub(crate) trait Statements: Copy + Send + Sync + 'static {
+    /// All of them, in their order.
+    const ALL: &'static [Self];
+
+    /// The SQL.
+    fn text(self) -> &'static str;
+
+    /// Its place in [`Self::ALL`].
+    fn place(self) -> usize;
+
+    /// What a connection does before statements are prepared.
+    fn admit(client: &Client, access: Access) -> impl Future<Output = Result<(), PgError>> + Send;
+}
+
+/// Declares a set of [`Statements`].
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        /// A statement, prepared by every connection.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Sql { $($(#[$doc])* $name),* }
+
+        impl Sql {
+            const EVERY: &'static [Self] = &[$(Self::$name),*];
+
+            const fn words(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
+        }
+    };
+}
+pub(crate) use statements;
+
 /// A connection that is ready.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) client: Client,
+pub(crate) struct Session<S> {
+    pub(crate) client: Client,
     statements: Vec<Statement>,
+    of: PhantomData<S>,
 }
 
 /// A connection before the schema is known to be there.
-pub(super) async fn connect(url: &PgUrl, access: Access) -> Result<Client, PgError> {
+pub(crate) async fn connect(url: &PgUrl, access: Access) -> Result<Client, PgError> {
     let connecting = async {
         let client = url.connect().await?;
         client.batch_execute(SETTINGS).await?;
@@ -74,45 +111,57 @@ async fn keep_commits_durable(client: &Client) -> Result<(), tokio_postgres::Err
     Ok(())
 }
 
-impl Session {
+impl<S: Statements> Session<S> {
+    /// A connection that is made, admitted and prepared.
+    pub(crate) async fn open(url: &PgUrl, access: Access) -> Result<Self, PgError> {
+        let client = connect(url, access).await?;
+        within(ADMIT, "looking at the database", S::admit(&client, access)).await?;
+        Self::new(client).await
+    }
+
     /// Prepares every statement.
-    pub(super) async fn new(client: Client) -> Result<Self, PgError> {
-        let prepare = Sql::ALL.iter().map(|sql| client.prepare(sql.text()).boxed());
+    pub(crate) async fn new(client: Client) -> Result<Self, PgError> {
+        let prepare = S::ALL.iter().map(|sql| client.prepare(sql.text()).boxed());
         let prepare = try_join_all(prepare).map_err(PgError::from);
         let statements = within(CONNECT, "preparing", prepare).await?;
-        Ok(Self { client, statements })
+        Ok(Self { client, statements, of: PhantomData })
     }
 
     /// Rows of a statement.
-    pub(super) async fn query(&self, sql: Sql, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PgError> {
+    pub(crate) async fn query(&self, sql: S, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PgError> {
         Ok(self.client.query(self.statement(sql)?, params).await?)
     }
 
     /// How many rows a statement changed.
-    pub(super) async fn execute(&self, sql: Sql, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
+    pub(crate) async fn execute(&self, sql: S, params: &[&(dyn ToSql + Sync)]) -> Result<u64, PgError> {
         Ok(self.client.execute(self.statement(sql)?, params).await?)
     }
 
-    fn statement(&self, sql: Sql) -> Result<&Statement, PgError> {
+    pub(crate) fn statement(&self, sql: S) -> Result<&Statement, PgError> {
         self.statements.get(sql.place()).ok_or_else(|| PgError::Refused("a statement is not prepared".into()))
     }
 
-    pub(super) async fn begin(&self) -> Result<(), PgError> {
+    pub(crate) async fn begin(&self) -> Result<(), PgError> {
         Ok(self.client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?)
     }
 
+    /// Begins in a way of its own.
+    pub(crate) async fn begin_with(&self, sql: &str) -> Result<(), PgError> {
+        Ok(self.client.batch_execute(sql).await?)
+    }
+
     /// Gives up what was begun. An error changes nothing: the transaction then ends with its connection.
-    pub(super) async fn roll_back(&self) -> Result<(), PgError> {
+    pub(crate) async fn roll_back(&self) -> Result<(), PgError> {
         Ok(self.client.batch_execute("ROLLBACK").await?)
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 }
 
 /// Waits no longer than that.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     limit: Duration,
     what: &str,
     work: impl Future<Output = Result<T, PgError>>,

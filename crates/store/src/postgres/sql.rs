@@ -1,6 +1,12 @@
 //! Every statement that runs while serving, in one place: prepared once a connection, and a test asks PostgreSQL how it would run
 //! each and fails on a scan.
 
+use tokio_postgres::Client;
+
+use super::error::PgError;
+use super::schema;
+use super::session::{Access, Statements, statements};
+
 /// Columns of a claim, in the order that [`super::row`] reads and writes.
 macro_rules! columns {
     ($prefix:literal) => {
@@ -76,28 +82,6 @@ macro_rules! wide {
             $sum,
             ", 340282366920938463463374607431768211456)::text"
         )
-    };
-}
-
-macro_rules! statements {
-    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
-        /// A statement, prepared by every connection.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Sql { $($(#[$doc])* $name),* }
-
-        impl Sql {
-            /// All of them, in their order.
-            pub(super) const ALL: &[Self] = &[$(Self::$name),*];
-
-            pub(super) const fn text(self) -> &'static str {
-                match self { $(Self::$name => $text),* }
-            }
-
-            /// Its place in [`Self::ALL`].
-            pub(super) const fn place(self) -> usize {
-                self as usize
-            }
-        }
     };
 }
 
@@ -219,4 +203,24 @@ statements! {
              SELECT g.budget, sum(g.amount) AS sum FROM gone g JOIN budget b ON b.name = g.budget
              WHERE g.at_ms > b.after_ms GROUP BY g.budget
          ) UPDATE budget b SET total = b.total - s.sum FROM sums s WHERE b.name = s.budget";
+}
+
+impl Statements for Sql {
+    const ALL: &'static [Self] = Self::EVERY;
+
+    fn text(self) -> &'static str {
+        self.words()
+    }
+
+    fn place(self) -> usize {
+        self as usize
+    }
+
+    /// Whoever writes makes sure first that the database is where it was: it may have been restored while we were away.
+    async fn admit(client: &Client, access: Access) -> Result<(), PgError> {
+        if access == Access::Write {
+            schema::history(client).await?;
+        }
+        Ok(())
+    }
 }

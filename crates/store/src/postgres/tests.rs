@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::session::{self, Access};
+use super::session::{self, Access, Statements as _};
 use super::sql::Sql;
 use super::{PgUrl, schema};
 use crate::testkit::postgres::Cluster;
@@ -44,7 +44,7 @@ async fn no_statement_scans_a_table() {
     let Some(cluster) = Cluster::shared("no_statement_scans_a_table") else { return };
     let url = PgUrl::parse(&cluster.database()).unwrap();
     let client = session::connect(&url, Access::Write).await.unwrap();
-    schema::migrate(&client).await.unwrap();
+    schema::migrate(&client, &schema::CLAIMS).await.unwrap();
     // Plans are kept, so those that our connections make of empty tables have to do for full ones.
     every_plan_is_bounded(&client).await;
     client.batch_execute("SET statement_timeout TO 0").await.unwrap();

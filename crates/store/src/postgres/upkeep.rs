@@ -16,7 +16,7 @@ pub(super) const RESERVATIONS: usize = 5_000;
 
 /// Forgets final claims, with their keys and answers.
 pub(super) async fn forget_claims(
-    session: &Session,
+    session: &Session<Sql>,
     expired_before: UnixMs,
     limit: usize,
     progress: &Progress,
@@ -29,7 +29,7 @@ pub(super) async fn forget_claims(
 
 /// Forgets reservations whose window ended, and says how many it looked at.
 pub(super) async fn forget_reservations(
-    session: &Session,
+    session: &Session<Sql>,
     ended_before: UnixMs,
     progress: &Progress,
 ) -> Result<usize, PgError> {

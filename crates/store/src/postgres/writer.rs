@@ -11,10 +11,11 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::batch::{self, Answer, Progress, Request};
+use super::connector::{Connector, PATIENCE};
 use super::error::PgError;
-use super::session::{self, Access, Session, within};
-use super::url::PgUrl;
-use super::{schema, upkeep};
+use super::session::{Session, within};
+use super::sql::Sql;
+use super::upkeep;
 use crate::limits::Limits;
 
 /// The most commands of one transaction.
@@ -25,9 +26,6 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long a transaction may take.
 const TRANSACTION: Duration = Duration::from_secs(20);
-
-/// How long commands wait for a database that does not answer, before they are told so.
-const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How often a transaction is begun anew when others were faster.
 const ATTEMPTS: u32 = 12;
@@ -63,76 +61,14 @@ impl Told {
     }
 }
 
-/// Makes connections again that broke, later and later.
-pub(super) struct Connector {
-    url: Arc<PgUrl>,
-    access: Access,
-    session: Option<Arc<Session>>,
-    down_since: Option<Instant>,
-}
-
-impl Connector {
-    pub(super) fn new(url: Arc<PgUrl>, access: Access, session: Option<Session>) -> Self {
-        Self { url, access, session: session.map(Arc::new), down_since: None }
-    }
-
-    /// A connection that works as far as is known. Tries for a while; a database that has been away for longer is tried once.
-    pub(super) async fn session(&mut self) -> Result<Arc<Session>, PgError> {
-        if let Some(session) = self.session.as_ref().filter(|session| !session.is_closed()) {
-            return Ok(Arc::clone(session));
-        }
-        let since = *self.down_since.get_or_insert_with(Instant::now);
-        let mut pause = Duration::from_millis(20);
-        loop {
-            match open(&self.url, self.access).await {
-                Ok(session) => {
-                    if self.down_since.take().is_some_and(|since| since.elapsed() > PATIENCE) {
-                        tracing::info!(server = %self.url, "the database answers again");
-                    }
-                    return Ok(Arc::clone(self.session.insert(Arc::new(session))));
-                }
-                Err(error) if since.elapsed() + pause > PATIENCE => {
-                    tracing::error!(server = %self.url, %error, "the database cannot be reached");
-                    return Err(error);
-                }
-                Err(error) => {
-                    tracing::debug!(server = %self.url, %error, "the database cannot be reached yet")
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
-        }
-    }
-
-    /// The connection is not used again.
-    fn forget(&mut self) {
-        self.session = None;
-    }
-
-    /// That connection is not used again; one that was made since is.
-    pub(super) fn forget_if(&mut self, broken: &Arc<Session>) {
-        self.session = self.session.take().filter(|session| !Arc::ptr_eq(session, broken));
-    }
-}
-
-/// A connection that is ready. Whoever writes makes sure first that the database is where it was: it may have been restored while
-/// we were away.
-async fn open(url: &PgUrl, access: Access) -> Result<Session, PgError> {
-    let client = session::connect(url, access).await?;
-    if access == Access::Write {
-        within(TRANSACTION, "looking at the history", schema::history(&client)).await?;
-    }
-    Session::new(client).await
-}
-
 /// One of the writers.
 pub(super) struct Writer {
-    connector: Connector,
+    connector: Connector<Sql>,
     told: Arc<Told>,
 }
 
 impl Writer {
-    pub(super) fn new(connector: Connector, told: Arc<Told>) -> Self {
+    pub(super) fn new(connector: Connector<Sql>, told: Arc<Told>) -> Self {
         Self { connector, told }
     }
 
@@ -265,7 +201,7 @@ impl Writer {
     }
 
     /// Ends what a transaction that failed has begun.
-    async fn end(&mut self, session: &Session) {
+    async fn end(&mut self, session: &Session<Sql>) {
         if within(TRANSACTION, "rolling back", session.roll_back()).await.is_err() {
             self.connector.forget();
         }
@@ -287,7 +223,12 @@ enum Done {
 }
 
 impl Work<'_> {
-    async fn run(&self, session: &Session, told: Option<u32>, progress: &Progress) -> Result<Done, PgError> {
+    async fn run(
+        &self,
+        session: &Session<Sql>,
+        told: Option<u32>,
+        progress: &Progress,
+    ) -> Result<Done, PgError> {
         match self {
             Self::Batch(requests) => batch::run(session, requests, told, progress).await.map(Done::Answers),
             Self::Release { now } => batch::release(session, *now, LEASES, progress).await.map(Done::Count),

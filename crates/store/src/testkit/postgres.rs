@@ -250,6 +250,16 @@ impl Cluster {
         self.url(&name)
     }
 
+    /// A copy of a database that nobody is connected to, and its URL.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn copy_of(&self, database: &str) -> String {
+        let name = format!("t{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {database}"));
+        self.url(&name)
+    }
+
     /// The URL of a database.
     #[must_use]
     pub fn url(&self, database: &str) -> String {

@@ -1,0 +1,249 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use farthing_ledger::record::{Committed, Expect, RecordChange, RecordKey, RecordStore, Table, Work};
+use farthing_ledger::store::LedgerStore;
+use farthing_ledger::testkit::conformance::{WALLET, hold, opening, post, void};
+use farthing_ledger::testkit::model::Dice;
+use farthing_ledger::testkit::{Fixture, MemoryLedger, Workload, conformance};
+use farthing_ledger::{Net, Outcome, Remainder, Step, Timestamp};
+
+use super::{PgLedger, verify_database};
+use crate::PgUrl;
+use crate::books::Tuning;
+use crate::testkit::postgres::Cluster;
+
+/// So small that every batch outgrows it: holds get rows, ids are forgotten and looked up, rounds complete.
+const TINY: Tuning = Tuning { shortest_round: 8, remembered: 4, seed: 3 };
+
+struct Databases {
+    cluster: &'static Cluster,
+    url: Mutex<String>,
+    tuning: Tuning,
+}
+
+impl Databases {
+    fn new(cluster: &'static Cluster, tuning: Tuning) -> Self {
+        Self { cluster, url: Mutex::new(cluster.database()), tuning }
+    }
+
+    fn url(&self) -> PgUrl {
+        PgUrl::parse(&self.url.lock().unwrap()).unwrap()
+    }
+
+    fn name(&self) -> String {
+        self.url.lock().unwrap().rsplit('/').next().unwrap().to_owned()
+    }
+
+    async fn open(&self) -> PgLedger {
+        PgLedger::open_tuned(self.url(), 0, self.tuning).await.unwrap()
+    }
+
+    async fn proven(&self) {
+        verify_database(&self.url(), 0).await.unwrap().unwrap();
+    }
+}
+
+#[async_trait::async_trait]
+impl Fixture for Databases {
+    type Store = PgLedger;
+
+    async fn fresh(&self) -> PgLedger {
+        let database = self.cluster.database();
+        *self.url.lock().unwrap() = database;
+        self.open().await
+    }
+
+    async fn reopen(&self, store: PgLedger) -> PgLedger {
+        store.close().await;
+        self.open().await
+    }
+}
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp::from_unix_ms(ms)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_keeps_the_contract() {
+    let Some(cluster) = Cluster::shared("it_keeps_the_contract") else { return };
+    conformance::run(&Databases::new(cluster, Tuning::new(1))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_keeps_the_contract_when_memory_is_short() {
+    let Some(cluster) = Cluster::shared("it_keeps_the_contract_when_memory_is_short") else { return };
+    conformance::run(&Databases::new(cluster, TINY)).await;
+}
+
+/// Two instances take turns at random, and are opened anew in between: one history, the model's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_history_over_two_instances_equals_the_model() {
+    let Some(cluster) = Cluster::shared("a_long_history_over_two_instances_equals_the_model") else { return };
+    let databases = Databases::new(cluster, TINY);
+    let mut ledgers = [databases.open().await, databases.open().await];
+    let (model, mut workload, mut dice) = (MemoryLedger::new(), Workload::new(11), Dice::new(11));
+    for round in 0..300 {
+        let (now, steps) = workload.batch();
+        let expected = model.decide(now, &steps);
+        let turn = usize::from(dice.percent(50));
+        let got = ledgers[turn].transact(now, steps.clone()).await.unwrap();
+        assert_eq!(got, expected, "round {round}: {steps:?}");
+        workload.learn(&steps, &expected);
+        assert_eq!(ledgers[1 - turn].head().await.unwrap(), model.scan().head(), "round {round}");
+        if dice.percent(5) {
+            ledgers[turn] = databases.open().await;
+        }
+        if dice.percent(2) {
+            ledgers[turn].verify().await.unwrap().unwrap();
+        }
+    }
+    let accounts = workload.accounts();
+    for ledger in &ledgers {
+        assert_eq!(ledger.accounts(&accounts).await.unwrap(), model.accounts(&accounts).await.unwrap());
+        for id in &accounts {
+            let then = at(3_000);
+            let expected = model.account_at(*id, then).await.unwrap();
+            assert_eq!(ledger.account_at(*id, then).await.unwrap(), expected, "{id}");
+        }
+    }
+    databases.proven().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_calls_on_a_wallet_for_four_hundred_over_two_instances() {
+    let Some(cluster) = Cluster::shared("a_thousand_calls_over_two_instances") else { return };
+    let databases = Databases::new(cluster, Tuning::new(1));
+    let ledgers = [Arc::new(databases.open().await), Arc::new(databases.open().await)];
+    ledgers[0].transact(at(1), opening(400)).await.unwrap();
+    let calls: Vec<_> = (2_001..=3_000_u128)
+        .map(|id| {
+            let ledger = Arc::clone(&ledgers[usize::from(id % 2 == 0)]);
+            tokio::spawn(async move {
+                let outcome = ledger.transact(at(2), vec![Step::single(hold(id, 1, 100))]).await.unwrap();
+                let wallet = ledger.accounts(&[WALLET]).await.unwrap()[0].unwrap();
+                assert!(matches!(wallet.balances().available, Net::Plus(_)), "{wallet:?}");
+                outcome[0].code()
+            })
+        })
+        .collect();
+    let mut codes = Vec::new();
+    for call in calls {
+        codes.push(call.await.unwrap());
+    }
+    assert_eq!(codes.iter().filter(|code| **code == "applied").count(), 400);
+    assert_eq!(codes.iter().filter(|code| **code == "exceeds_credits").count(), 600);
+    ledgers[1].verify().await.unwrap().unwrap();
+}
+
+/// A ledger with some of everything.
+async fn history(databases: &Databases) {
+    let ledger = databases.open().await;
+    ledger.transact(at(1), opening(1_000)).await.unwrap();
+    for id in 0..20 {
+        let keep = post(200 + id, 100 + id, 3, Remainder::Keep);
+        let steps = [hold(100 + id, 10, 1_000), keep].map(Step::single);
+        let outcomes = ledger.transact(at(2), steps.into()).await.unwrap();
+        assert_eq!(outcomes, [Outcome::Applied; 2]);
+    }
+    let records = vec![RecordChange::Put {
+        at: RecordKey { table: Table::new("note"), key: "a".into() },
+        expect: Expect::Absent,
+        body: "{}".into(),
+    }];
+    let steps = (0..10).map(|id| Step::single(void(300 + id, 100 + id))).collect();
+    let done = ledger.commit(Work { now: at(3), steps, records }).await.unwrap();
+    assert!(matches!(done, Committed::Applied { .. }), "{done:?}");
+    ledger.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_changed_is_found() {
+    let Some(cluster) = Cluster::shared("what_is_changed_is_found") else { return };
+    let databases = Databases::new(cluster, TINY);
+    history(&databases).await;
+    databases.proven().await;
+    let from = databases.name();
+    let table = [
+        ("UPDATE ledger_account SET totals = set_byte(totals, 3, 9) WHERE place = 1", "storage_damaged"),
+        ("UPDATE ledger_account SET guard = 1 WHERE place = 1", "storage_damaged"),
+        ("UPDATE ledger_account SET last_seq = last_seq - 1 WHERE place = 1", "storage_damaged"),
+        ("UPDATE ledger_account SET as_of = 1000 WHERE place = 1", "storage_damaged"),
+        ("UPDATE ledger_account SET place = 9 WHERE place = 1", "storage_damaged"),
+        ("UPDATE ledger_old_hold SET remaining = set_byte(remaining, 0, 1)", "storage_damaged"),
+        ("UPDATE ledger_journal SET prev_debit = 1 WHERE seq = 20", "storage_damaged"),
+        ("UPDATE ledger_journal SET debit = 0 WHERE seq = 20", "storage_damaged"),
+        ("UPDATE ledger_journal SET id = set_byte(id, 0, 255) WHERE seq = 20", "storage_damaged"),
+        ("UPDATE ledger_journal SET ends = NULL WHERE seq = 50", "storage_damaged"),
+        (
+            "UPDATE ledger_journal SET hash = set_byte(hash, 7, get_byte(hash, 7) # 1) WHERE seq = 20",
+            "entry_hash_mismatch",
+        ),
+        (
+            "UPDATE ledger_journal SET body = set_byte(body, 40, get_byte(body, 40) # 16) WHERE seq = 20",
+            "entry_hash_mismatch",
+        ),
+        ("DELETE FROM ledger_journal WHERE seq = 20", "entry_hash_mismatch"),
+        ("DELETE FROM ledger_journal WHERE seq = (SELECT max(seq) FROM ledger_journal)", "journal_ends"),
+        ("UPDATE ledger_journal SET seq = 99 WHERE seq = 55", "storage_damaged"),
+        ("UPDATE ledger_head SET hash = set_byte(hash, 7, get_byte(hash, 7) # 1)", "entry_hash_mismatch"),
+        ("UPDATE ledger_head SET version = 1", "storage_damaged"),
+        ("UPDATE ledger_durable SET seq = seq + 1", "storage_damaged"),
+        ("UPDATE ledger_record SET body = '[]'", "storage_damaged"),
+        ("UPDATE ledger_record SET revision = revision - 1", "storage_damaged"),
+        ("UPDATE ledger_record SET key = 'b'", "storage_damaged"),
+    ];
+    for (change, expected) in table {
+        let copy = cluster.copy_of(&from);
+        let url = PgUrl::parse(&copy).unwrap();
+        verify_database(&url, 0).await.unwrap().unwrap();
+        let name = copy.rsplit('/').next().unwrap();
+        let changed = format!(
+            "SET search_path TO farthing; WITH done AS ({change} RETURNING 1) SELECT count(*) > 0 FROM done"
+        );
+        assert_eq!(cluster.sql(name, &changed), "t", "{change}");
+        assert_eq!(verify_database(&url, 0).await.unwrap().unwrap_err().code(), expected, "{change}");
+    }
+}
+
+/// Every byte of the journal and of what lies beside it, one bit flipped: found, each of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_byte_is_found() {
+    let Some(cluster) = Cluster::shared("a_flipped_byte_is_found") else { return };
+    let databases = Databases::new(cluster, TINY);
+    history(&databases).await;
+    let (name, mut dice) = (databases.name(), Dice::new(5));
+    let columns = [
+        ("ledger_journal", "body"),
+        ("ledger_journal", "hash"),
+        ("ledger_journal", "id"),
+        ("ledger_account", "totals"),
+        ("ledger_account", "id"),
+        ("ledger_old_hold", "remaining"),
+        ("ledger_record", "proof"),
+    ];
+    for round in 0..70 {
+        let (table, column) = columns[usize::try_from(dice.below(7)).unwrap()];
+        let (row, byte, bit) = (dice.below(1 << 20), dice.below(1 << 20), dice.below(8));
+        let flip = format!(
+            "SET search_path TO farthing;
+             UPDATE {table} t SET {column} = set_bit({column}, ({byte} % length({column}))::int * 8 + {bit},
+                 1 - get_bit({column}, ({byte} % length({column}))::int * 8 + {bit}))
+             WHERE ctid = (SELECT ctid FROM {table} WHERE {column} IS NOT NULL ORDER BY ctid
+                           OFFSET {row} % (SELECT count(*) FROM {table} WHERE {column} IS NOT NULL) LIMIT 1)"
+        );
+        // Flipped, found, and rolled back by flipping it again.
+        cluster.sql(&name, "DROP TABLE IF EXISTS farthing.kept");
+        cluster.sql(&name, &format!("CREATE TABLE farthing.kept AS SELECT * FROM farthing.{table}"));
+        cluster.sql(&name, &flip);
+        let found = verify_database(&databases.url(), 0).await.unwrap();
+        assert!(found.is_err(), "round {round}: {table}.{column}, row {row}, byte {byte}, bit {bit}");
+        cluster.sql(
+            &name,
+            &format!("TRUNCATE farthing.{table}; INSERT INTO farthing.{table} SELECT * FROM farthing.kept"),
+        );
+    }
+    databases.proven().await;
+}
