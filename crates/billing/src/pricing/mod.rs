@@ -19,7 +19,7 @@ use std::num::NonZeroU64;
 
 use farthing_money::{Amount, MoneyError, Rounding};
 
-pub use product::{Lateness, Product, ProductError, Simulation, Version, simulate};
+pub use product::{Lateness, Product, ProductError, Simulation, Version, simulate, simulate_after};
 
 /// A stretch of quantities with one price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

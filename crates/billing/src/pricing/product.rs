@@ -168,9 +168,21 @@ pub fn simulate(
     new: &Price,
     usage: impl IntoIterator<Item = Measure>,
 ) -> Result<Simulation, MoneyError> {
+    simulate_after(old, new, usage.into_iter().map(|measure| (0, measure)))
+}
+
+/// As [`simulate`], for usage of which each part came after so many units of its period ([`Price::after`]).
+///
+/// # Errors
+/// [`MoneyError::Overflow`] past 128 bits.
+pub fn simulate_after(
+    old: &Price,
+    new: &Price,
+    usage: impl IntoIterator<Item = (u64, Measure)>,
+) -> Result<Simulation, MoneyError> {
     let mut result = Simulation::default();
-    for measure in usage {
-        let (was, is) = (old.of(measure)?, new.of(measure)?);
+    for (before, measure) in usage {
+        let (was, is) = (old.after(before, measure)?, new.after(before, measure)?);
         result.events += 1;
         result.before = result.before.checked_add(was)?;
         result.after = result.after.checked_add(is)?;

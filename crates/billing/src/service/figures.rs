@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Revenue, cost and what is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Figures {
     /// How many events.
     pub events: u64,
@@ -32,15 +33,16 @@ impl From<Tally> for Figures {
     }
 }
 
-/// A number as a string of digits.
-mod digits {
-    use serde::{Deserialize, Deserializer, Serializer};
+/// A number as a string of digits, for `#[serde(with = "digits")]`.
+#[allow(non_camel_case_types, reason = "serde calls it as a module, a schema needs a type")]
+enum digits {}
 
-    pub(super) fn serialize<S: Serializer>(number: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+impl digits {
+    fn serialize<S: Serializer>(number: &u128, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(number)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
@@ -68,6 +70,43 @@ impl<'de> Deserialize<'de> for Signed {
             None => Net::Plus(read(&text)?),
         };
         Ok(Self(net))
+    }
+}
+
+#[cfg(feature = "schema")]
+mod schema {
+    use std::borrow::Cow;
+
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+    use super::{Signed, digits};
+
+    impl JsonSchema for digits {
+        fn inline_schema() -> bool {
+            true
+        }
+
+        fn schema_name() -> Cow<'static, str> {
+            "Digits".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": "string", "pattern": "^(0|[1-9][0-9]*)$" })
+        }
+    }
+
+    impl JsonSchema for Signed {
+        fn inline_schema() -> bool {
+            true
+        }
+
+        fn schema_name() -> Cow<'static, str> {
+            "SignedAmount".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": "string", "pattern": "^-?(0|[1-9][0-9]*)$" })
+        }
     }
 }
 

@@ -25,6 +25,7 @@ mod input;
 pub mod key;
 pub mod names;
 pub mod product;
+pub mod report;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod secret;

@@ -12,7 +12,7 @@ use farthing_money::{Amount, Asset, AssetKind, Id};
 use super::customer::NewCustomer;
 use super::product::{NewProduct, PriceForm, ProductDoc, TiersOver};
 use super::tenant::NewTenant;
-use super::usage::NewUsage;
+use super::usage::{CostForm, NewUsage};
 use super::wallet::Credit;
 use super::{Billing, Cx, TenantId};
 use crate::id::{CustomerId, ProductId};
@@ -71,12 +71,17 @@ impl Shop {
 
     /// A product in USD with this price from the beginning on; told at most 1,000 ms late and 10 ms early.
     pub(super) async fn product(&self, tiers_over: TiersOver, price: &str) -> ProductDoc {
+        self.product_late(tiers_over, price, 1_000).await
+    }
+
+    /// As [`Shop::product`], told as late as `grace_ms`.
+    pub(super) async fn product_late(&self, tiers_over: TiersOver, price: &str, grace_ms: u64) -> ProductDoc {
         let price: PriceForm = serde_json::from_str(price).unwrap();
         let new = NewProduct {
             name: "Search".to_owned(),
             asset: "USD".to_owned(),
             tiers_over,
-            grace_ms: 1_000,
+            grace_ms,
             skew_ms: 10,
             price: Some(price),
         };
@@ -97,6 +102,15 @@ impl Shop {
             None => 0,
         }
     }
+}
+
+/// What vendors took.
+pub(super) fn costs(costs: &[(&str, u128)]) -> Vec<CostForm> {
+    let form = |(vendor, amount): &(&str, u128)| CostForm {
+        vendor: (*vendor).to_owned(),
+        amount: Amount::from_base(*amount),
+    };
+    costs.iter().map(form).collect()
 }
 
 /// An event of 1 unit that cost nothing.

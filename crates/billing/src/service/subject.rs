@@ -18,6 +18,7 @@ use crate::id::{CustomerId, SubjectId};
 
 /// A unit of work, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubjectDoc {
     /// Its name here.
     #[serde(with = "names::text")]
@@ -47,6 +48,7 @@ impl Document for SubjectByCustomer {
 
 /// A unit of work with what was used for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Subject {
     /// Which.
     #[serde(flatten)]
@@ -57,6 +59,7 @@ pub struct Subject {
 
 /// What was used for a subject in one asset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SubjectTotal {
     /// The asset's code.
     pub asset: String,
@@ -134,7 +137,7 @@ impl Billing {
         let mut subjects = Vec::with_capacity(docs.len());
         for doc in docs {
             let key = |code: &&str| {
-                let at = counters::key((By::Subject, code), all, &doc.id.text());
+                let at = counters::key((By::Subject, code), all, &doc.id.to_string());
                 record_key::<CounterDoc>(cx.tenant, &at)
             };
             let found = self.store().records(&codes.iter().map(key).collect::<Vec<_>>()).await?;

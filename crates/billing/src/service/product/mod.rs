@@ -7,6 +7,7 @@
 //! It records no usage: see [`super::usage`].
 
 mod form;
+mod simulation;
 
 use farthing_ledger::Timestamp;
 use farthing_ledger::record::{Order, Table};
@@ -20,6 +21,7 @@ use crate::id::ProductId;
 use crate::pricing::{Lateness, Price, Product, Version};
 
 pub use form::{ModelForm, PriceForm, RoundingForm, TierForm};
+pub use simulation::{MAX_SIMULATED, SimulationQuery, SimulationResult};
 
 /// The longest name of a product, in characters.
 pub const MAX_NAME: usize = 200;

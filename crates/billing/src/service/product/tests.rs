@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::service::Idempotency;
-use crate::service::shop::Shop;
+use crate::service::shop::{Shop, costs, usage};
+use crate::service::usage::NewUsage;
 
 fn new_product(price: Option<&str>) -> NewProduct {
     NewProduct {
@@ -117,4 +118,55 @@ async fn products_are_made_once_a_key_and_belong_to_their_tenant() {
             .code(),
     ];
     assert_eq!(codes, ["not_found"; 4]);
+}
+
+#[tokio::test]
+async fn a_price_is_tried_on_past_usage_before_it_counts() {
+    let shop = Shop::open().await;
+    let three = r#"{"model":{"type":"per_unit","unit":"3"}}"#;
+    let product = shop.product(TiersOver::Event, three).await.id;
+    let customer = shop.customer("c", 1_000).await;
+    for (at, quantity, cost) in [(10, 1, 0), (20, 5, 9), (20, 10, 31), (30, 100, 0)] {
+        let new = NewUsage {
+            quantity,
+            occurred_ms: Some(at),
+            costs: costs(&[("v", cost)]),
+            ..usage(&quantity.to_string(), customer, product)
+        };
+        shop.billing.record_usage(&shop.at(500), &new).await.unwrap();
+    }
+    let now = NewPrice { price: per_unit(2), from_ms: None };
+    shop.billing.publish_price(&shop.at(600), product, &now).await.unwrap();
+    let volume = r#"{"model":{"type":"volume","tiers":[{"up_to":5,"unit":"4"},{"unit":"1"}]}}"#;
+    let simulate = async |from_ms, to_ms| {
+        let query = SimulationQuery { price: form(volume), from_ms, to_ms };
+        shop.billing.simulate_price(&shop.at(700), product, &query).await.unwrap()
+    };
+    let got = simulate(10, 30).await;
+    let shown = serde_json::to_string(&got).unwrap();
+    let expected = r#"{"events":3,"charged":"48","before":"32","after":"34","dearer":2,"cheaper":1,"under_cost":1,"drops":[5],"complete":true}"#;
+    assert_eq!(shown, expected);
+    for (from, to, events) in [(0, 10, 0), (11, 20, 0), (20, 21, 2), (30, 31, 1), (0, u64::MAX, 4)] {
+        assert_eq!(simulate(from, to).await.events, events, "{from}..{to}");
+    }
+    let query = SimulationQuery { price: form(volume), from_ms: 0, to_ms: 99 };
+    let error = shop.billing.simulate_price(&shop.foreign(700), product, &query).await.unwrap_err();
+    assert_eq!(error.code(), "not_found");
+}
+
+#[tokio::test]
+async fn a_simulation_keeps_the_place_of_an_event_in_its_month() {
+    let shop = Shop::open().await;
+    let tiers = r#"{"model":{"type":"graduated","tiers":[{"up_to":10,"unit":"5"},{"unit":"1"}]}}"#;
+    let product = shop.product(TiersOver::Month, tiers).await.id;
+    let customer = shop.customer("c", 1_000).await;
+    for at in [10, 20, 30] {
+        let new =
+            NewUsage { quantity: 6, occurred_ms: Some(at), ..usage(&at.to_string(), customer, product) };
+        shop.billing.record_usage(&shop.at(500), &new).await.unwrap();
+    }
+    let query = SimulationQuery { price: form(tiers), from_ms: 20, to_ms: 40 };
+    let got = shop.billing.simulate_price(&shop.at(700), product, &query).await.unwrap();
+    // The second of the month is 4 units at 5 and 2 at 1, the third 6 at 1: by themselves they would be 60.
+    assert_eq!((got.charged.base(), got.before.base(), got.after.base()), (28, 28, 28));
 }

@@ -31,13 +31,14 @@ use super::{Document, Named, ServiceError, input};
 use crate::id::{CustomerId, ProductId, SubjectId};
 
 pub use batch::{MAX_BATCH, Told};
-pub(super) use index::UsageBySubject;
+pub use counters::{By, Over};
+pub(super) use index::{UsageByProduct, UsageBySubject};
 pub use sale::NewSale;
 
 /// The longest id that a caller gives an event, in characters.
 pub const MAX_EVENT_ID: usize = 256;
 /// The longest name of a subject, in characters.
-pub const MAX_SUBJECT: usize = 256;
+pub const MAX_SUBJECT: usize = 200;
 
 id_128! {
     /// The name of a usage event. It is the name of its group in the ledger too, so its last byte is zero.
@@ -59,6 +60,7 @@ impl Named for UsageId {
 
 /// What a vendor took for an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CostForm {
     /// The vendor, by the name by which the caller knows it.
@@ -69,6 +71,7 @@ pub struct CostForm {
 
 /// What happens to the rest of a hold from which an event is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Rest {
     /// It goes back.
@@ -80,6 +83,7 @@ pub enum Rest {
 
 /// Something that a customer used, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewUsage {
     /// The caller's name for it, at most [`MAX_EVENT_ID`] characters: the same one is the same event, whenever it is told.
@@ -116,6 +120,7 @@ pub struct NewUsage {
 
 /// A usage event, as it is kept and shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageDoc {
     /// Its name here.
     #[serde(with = "names::text")]
@@ -170,6 +175,7 @@ impl Document for UsageDoc {
 
 /// The answer to an event that was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Recorded {
     /// Whether it is new.
     pub status: RecordedAs,
@@ -180,6 +186,7 @@ pub struct Recorded {
 
 /// Whether an event is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RecordedAs {
     /// It was priced, charged and costed now.

@@ -29,6 +29,7 @@ pub const MAX_VENDOR: usize = 256;
 
 /// Somebody who is paid for calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VendorDoc {
     /// The name by which callers know it: a host, best.
     pub name: String,

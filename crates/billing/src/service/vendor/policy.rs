@@ -12,6 +12,7 @@ const DEFAULT: &str = "default";
 
 /// Whether calls go on when an alert is raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnAlertForm {
     /// They do: somebody is told.
@@ -23,6 +24,7 @@ pub enum OnAlertForm {
 
 /// What happens when a vendor's price changes or a margin is thin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyForm {
     /// The least margin, in millionths of the price: 150000 is 15 percent.
@@ -38,6 +40,7 @@ pub struct PolicyForm {
 
 /// The rule that counts for a vendor, as it is kept and shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PolicyDoc {
     /// The vendor; none for the rule of all vendors that have none of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,7 @@ pub const FRESH_MS: u64 = 60_000;
 
 /// What a vendor asks for, before it is paid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewQuote {
     /// The vendor, by the name by which the caller knows it.
@@ -36,6 +37,7 @@ pub struct NewQuote {
 
 /// What is known of one offer of a vendor, as it is kept and shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct QuoteDoc {
     /// The vendor.
     pub vendor: String,
@@ -62,6 +64,7 @@ impl Document for QuoteDoc {
 
 /// A price that a vendor began to ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct QuoteChange {
     /// The vendor.
     pub vendor: String,
@@ -85,6 +88,7 @@ impl Document for QuoteChange {
 
 /// What somebody should know before the call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum AlertForm {
     /// The vendor asks for another price than before.
@@ -109,6 +113,7 @@ pub enum AlertForm {
 
 /// What follows from a quote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct QuoteVerdict {
     /// Whether the call may be authorised.
     pub may_call: bool,
