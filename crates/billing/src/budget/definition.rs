@@ -168,7 +168,10 @@ impl Budget {
     }
 
     /// The rules about numbers, in the order of the table in [`super`].
-    pub(super) fn check_numbers(&self) -> Result<(), BudgetRejection> {
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check_numbers(&self) -> Result<(), BudgetRejection> {
         let budget = self.id;
         let of_funding = match self.funding {
             Funding::Carved { amount } | Funding::Shared { total: Some(amount) } => Some(amount),

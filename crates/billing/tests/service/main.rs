@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod budgets;
 mod holds;
+mod tokens;
 mod world;

@@ -4,6 +4,12 @@
 //! A definition that was read need not be the latest when a hold is placed: the table in [`crate::budget`] says for each limit why
 //! a call is then judged as if it had come just before the change.
 
+mod amend;
+mod close;
+mod create;
+mod list;
+mod spending;
+
 use farthing_ledger::record::Table;
 use farthing_ledger::{AccountId, Timestamp};
 use farthing_money::Amount;
@@ -14,11 +20,17 @@ use super::customer::Customer;
 use super::document::{record_key, stored};
 use super::names::{self, Named as _};
 use super::wallet::{LoadedWallet, WalletDoc, wallet_key};
-use super::{Billing, Cx, Document, Metadata, ServiceError, Stored};
+use super::{Authority, Billing, Cx, Document, Metadata, ServiceError, Stored, input};
+use crate::budget::delegation::Wish;
 use crate::budget::{
     Budget as Rules, BudgetBalances, BudgetState, Children, Counterparties, Funding, Path, Rate, Scope,
 };
 use crate::id::{BudgetId, CounterpartyId, CustomerId};
+
+pub use amend::BudgetChange;
+pub use create::NewBudget;
+pub use list::{BudgetTree, Under};
+pub use spending::{Spending, SpentRow};
 
 /// The most counterparties that a budget or a token names.
 pub const MAX_COUNTERPARTIES: usize = 64;
@@ -112,6 +124,15 @@ impl Budget {
     }
 }
 
+/// That a list of counterparties is bounded and readable.
+pub(super) fn check_counterparties(texts: Option<&Vec<String>>) -> Result<(), ServiceError> {
+    let texts = texts.map(Vec::as_slice).unwrap_or_default();
+    if texts.len() > MAX_COUNTERPARTIES {
+        return Err(ServiceError::invalid("counterparties", format!("at most {MAX_COUNTERPARTIES}")));
+    }
+    texts.iter().try_for_each(|text| input::text("counterparties", text, 200))
+}
+
 /// The counterparties whom texts name.
 pub(super) fn counterparties(texts: Option<&[String]>) -> Counterparties {
     match texts {
@@ -164,9 +185,12 @@ impl Billing {
     ///
     /// # Errors
     /// [`ServiceError::NotFound`], and the store's.
-    pub async fn budget(&self, cx: &Cx, id: BudgetId) -> Result<BudgetView, ServiceError> {
-        let budget = self.get::<Budget>(cx, &id.text()).await?.doc;
-        self.view_budget(cx, budget).await
+    pub async fn budget(&self, cx: &Cx, by: &Authority, id: BudgetId) -> Result<BudgetView, ServiceError> {
+        let on = self.load_budget(cx, id).await?;
+        by.check(&on.path, &Wish::Read, cx.now)?;
+        let leaf = on.budgets.into_iter().next().map(|leaf| leaf.doc);
+        let not_found = || ServiceError::NotFound { what: "budget", id: id.text() };
+        self.view_budget(cx, leaf.ok_or_else(not_found)?).await
     }
 
     /// The balances of a budget that was read.

@@ -122,6 +122,16 @@ impl Billing {
         Ok(Page { data: found.into_iter().filter(fits).collect(), next })
     }
 
+    /// Holds for one unit of work.
+    pub(in crate::service) async fn holds_for(
+        &self,
+        cx: &Cx,
+        subject: SubjectId,
+        page: &PageQuery,
+    ) -> Result<Vec<Hold>, ServiceError> {
+        Ok(self.listed(cx, &of_subject(subject), page).await?.0)
+    }
+
     /// The holds of one list. The cursor is the hold's name.
     async fn listed(
         &self,
