@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A stretch of the calendar over which something is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
     /// From full hour to full hour, UTC.

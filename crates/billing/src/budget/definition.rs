@@ -28,6 +28,7 @@ pub struct Root {
 
 /// Whose money a budget spends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Funding {
     /// The parent's, with or without a limit of its own: children together may be promised more than there is, and the
@@ -45,6 +46,7 @@ pub enum Funding {
 
 /// With whom a rate limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Everybody together.
@@ -55,6 +57,7 @@ pub enum Scope {
 
 /// The most that may be spent in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
     /// The period.
@@ -97,6 +100,7 @@ impl Counterparties {
 
 /// What may grow under a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Children {
     /// The most children that are open at one time.
@@ -107,6 +111,7 @@ pub struct Children {
 
 /// Whether a budget takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetState {
     /// It may spend.

@@ -16,6 +16,7 @@ use crate::id::{BudgetId, CounterpartyId, DelegationId};
 
 /// What a delegation may allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Place holds on the budget or on one below it, and pay from them.
@@ -41,6 +42,7 @@ pub struct Attenuation {
 
 /// Whether a delegation counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DelegationState {
     /// It does.

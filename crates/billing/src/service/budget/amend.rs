@@ -18,6 +18,7 @@ use crate::service::{
 
 /// What is to be changed of a budget. What is left out stays; null takes a limit away.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BudgetChange {
     /// A name for people.

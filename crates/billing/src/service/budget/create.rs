@@ -17,6 +17,7 @@ use crate::service::{
 
 /// A budget to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewBudget {
     /// Whose wallet; may be left out when a parent is given.

@@ -28,6 +28,7 @@ pub enum Under {
 
 /// A budget with all below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BudgetTree {
     /// The budget.
     #[serde(flatten)]

@@ -37,6 +37,7 @@ pub const MAX_COUNTERPARTIES: usize = 64;
 
 /// A budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Budget {
     /// Its name here.
     #[serde(with = "names::text")]
@@ -81,6 +82,7 @@ impl Document for Budget {
 
 /// What a limit a period has left in the period that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RateBalance {
     /// The limit.
     #[serde(flatten)]
@@ -91,6 +93,7 @@ pub struct RateBalance {
 
 /// A budget with its balances. Amounts are base units.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BudgetView {
     /// Its definition.
     #[serde(flatten)]

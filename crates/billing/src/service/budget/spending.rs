@@ -20,6 +20,7 @@ const MAX_ROWS: usize = 2_000;
 
 /// What one budget spent for one unit of work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SpentRow {
     /// The budget that spent; none for the wallet itself.
     #[serde(default, with = "names::maybe")]
@@ -43,6 +44,7 @@ pub struct SpentRow {
 
 /// Who spent it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Spending {
     /// The code of the asset.
     pub asset: String,

@@ -17,6 +17,7 @@ use crate::service::{
 
 /// A capture: what a call cost, or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewCapture {
     /// How much; left out for all that is set aside.
@@ -42,6 +43,7 @@ impl Default for NewCapture {
 
 /// A void.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewVoid {
     /// Why, for people.

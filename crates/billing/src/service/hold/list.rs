@@ -13,6 +13,7 @@ use crate::service::{Authority, Billing, Cx, Document, Draft, HoldId, Page, Page
 
 /// Which holds. A budget, or else a unit of work, or else a customer, or else all of the tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HoldFilter {
     /// Of this customer.

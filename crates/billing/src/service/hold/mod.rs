@@ -44,6 +44,7 @@ const MAX_RECEIPTS: usize = 50;
 
 /// How a hold stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HoldState {
     /// Something is set aside.
@@ -71,6 +72,7 @@ impl HoldState {
 
 /// What kind of money a part of a hold is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DrawKind {
     /// The wallet's paid money.
@@ -85,6 +87,7 @@ pub enum DrawKind {
 
 /// What of a hold comes from one place. `amount = held + captured + released`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HoldDraw {
     /// What kind of money.
     pub kind: DrawKind,
@@ -106,6 +109,7 @@ pub struct HoldDraw {
 
 /// What was paid at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Receipt {
     /// How much.
     pub amount: Amount,
@@ -117,6 +121,7 @@ pub struct Receipt {
 
 /// Money set aside for one call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hold {
     /// Its name. It ends in `00`.
     #[serde(with = "names::text")]

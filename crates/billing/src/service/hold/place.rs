@@ -22,6 +22,7 @@ use crate::service::{
 
 /// A hold to be placed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewHold {
     /// Its name, when the caller chooses it, ending in `00`: the same name with the same wish is the same hold.

@@ -20,6 +20,7 @@ use crate::wallet::refund_draws;
 
 /// A refund.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewRefund {
     /// How much; left out for all that was paid and is not given back.
