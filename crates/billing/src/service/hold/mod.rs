@@ -33,7 +33,7 @@ use crate::budget::delegation::Wish;
 use crate::id::{BudgetId, CustomerId, DelegationId, GrantId};
 
 pub use doc::HoldDoc;
-pub(super) use end::Ended;
+pub(super) use end::{Ended, why_refused};
 pub use end::{NewCapture, NewVoid};
 pub use list::HoldFilter;
 pub use place::NewHold;

@@ -38,9 +38,14 @@ impl Billing {
                 return Ok(Recorded { status: RecordedAs::Exists, usage });
             }
             let product = self.stored_product(cx, new.product).await?;
-            if product.doc.tiers_over == TiersOver::Month && turn.is_none() {
-                // Parts of one whole are priced one after the other: those of this process do not have to find that out.
-                turn = Some(self.turns().take(&(cx.tenant, new.product, new.customer)).await);
+            // Parts of one whole are priced, and one hold is captured, one after the other: calls of this process do not have to
+            // find that out in the store.
+            if turn.is_none() {
+                turn = match (product.doc.tiers_over, new.hold) {
+                    (TiersOver::Month, _) => self.turns().take(&(cx.tenant, new.product, new.customer)).await,
+                    (TiersOver::Event, Some(hold)) => self.turns().take(&(cx.tenant, hold)).await,
+                    (TiersOver::Event, None) => None,
+                };
             }
             let (draft, recorded, paid) = self.draft_usage(cx, new, &product).await?;
             match self.commit(cx, draft, &recorded).await? {
@@ -60,9 +65,6 @@ impl Billing {
         product: &Stored<ProductDoc>,
     ) -> Result<(Draft, Recorded, Paid), ServiceError> {
         let wallet = self.ensure_wallet(cx, new.customer, &product.doc.asset).await?;
-        if new.hold.is_none() {
-            wallet.active()?;
-        }
         let event = event(cx, new)?;
         let occurred = event.occurred_at;
         let mut draft = Draft::new();
