@@ -134,7 +134,7 @@ impl SqliteLedger {
 /// A thread that answers questions from `db`, until nobody can ask any more.
 fn read_with(db: Connection) -> std::io::Result<(mpsc::Sender<Read>, JoinHandle<()>)> {
     let (ask, mut questions) = mpsc::channel::<Read>(READS);
-    let thread = std::thread::Builder::new().name("farthing-ledger-read".to_owned()).spawn(move || {
+    let thread = std::thread::Builder::new().name("ledger-reader".to_owned()).spawn(move || {
         while let Some(question) = questions.blocking_recv() {
             question(&db);
         }
@@ -226,7 +226,7 @@ impl LedgerStore for SqliteLedger {
         let path = self.path.clone();
         let (reply, answer) = oneshot::channel();
         // It reads everything: on a thread of its own, so that no other question waits for it.
-        let thread = std::thread::Builder::new().name("farthing-ledger-verify".to_owned());
+        let thread = std::thread::Builder::new().name("ledger-verify".to_owned());
         let spawned = thread.spawn(move || {
             let result = open::reader(&path).map(|db| audit::audit(&db, Some(&shown)));
             drop(reply.send(result));

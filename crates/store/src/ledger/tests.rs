@@ -19,6 +19,7 @@ use crate::OpenError;
 
 mod crash;
 mod damage;
+mod full;
 
 /// So small that every batch outgrows it: holds get rows, ids are forgotten and looked up, rounds complete.
 const TINY: Tuning = Tuning { shortest_round: 8, remembered: 4, seed: 3 };

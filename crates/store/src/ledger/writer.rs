@@ -92,7 +92,7 @@ impl Writer {
 
     /// Runs until every sender is gone.
     pub(super) fn spawn(mut self, mut queue: mpsc::Receiver<Request>) -> std::io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name("farthing-ledger".to_owned()).spawn(move || {
+        std::thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || {
             let mut requests = Vec::with_capacity(MAX_REQUESTS);
             let mut health = Health::Sound;
             while queue.blocking_recv_many(&mut requests, MAX_REQUESTS) > 0 {

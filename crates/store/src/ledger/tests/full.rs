@@ -1,0 +1,98 @@
+//! A disk that takes no more: what was answered stays, what was not is as if it had never been asked, and the ledger goes on
+//! answering questions, and takes commands again when there is room.
+
+use std::process::{Command as Process, Stdio};
+
+use farthing_ledger::record::{Committed, Expect, RecordStore, Version};
+use farthing_ledger::store::LedgerStore;
+use farthing_ledger::testkit::conformance::{VENDOR, opening};
+use farthing_ledger::testkit::records::{add, commit, get, pay, put};
+use farthing_ledger::{Known, TransferId};
+use tempfile::TempDir;
+
+use super::{TINY, at};
+use crate::ledger::{SqliteLedger, verify_file};
+
+async fn pay_and_write(ledger: &SqliteLedger, n: u128) -> Result<Committed, &'static str> {
+    let changes = vec![put(&format!("paid/{n}"), Expect::Absent, &"x".repeat(2_000)), add("paid", &[1])];
+    commit(ledger, vec![pay(5_000 + n, 1)], changes).await.map_err(|error| error.code())
+}
+
+async fn paid(ledger: &SqliteLedger) -> u128 {
+    ledger.accounts(&[VENDOR]).await.unwrap()[0].unwrap().totals.credits.posted.base()
+}
+
+/// Runs in a process of its own whose files cannot grow past a limit.
+#[tokio::test]
+#[ignore = "the process that is started with a limit"]
+async fn child_on_a_full_disk() {
+    if !std::path::Path::new("ledger.db").exists() {
+        return;
+    }
+    let ledger = SqliteLedger::open_tuned("ledger.db".into(), TINY).unwrap();
+    let mut n = 0;
+    let code = loop {
+        match pay_and_write(&ledger, n).await {
+            Ok(Committed::Applied { .. }) => n += 1,
+            Ok(other) => panic!("{n}: {other:?}"),
+            Err(code) => break code,
+        }
+    };
+    // Again and again: each time it is told, and nothing of it shows.
+    for _ in 0..5 {
+        let error = pay_and_write(&ledger, n).await.unwrap_err();
+        assert!(["ledger_unavailable", "ledger_outcome_unknown"].contains(&error), "{error}");
+        assert_eq!(paid(&ledger).await, n);
+        assert_eq!(get(&ledger, "paid").await.unwrap().body, format!("[\"{n}\"]"));
+        assert_eq!(get(&ledger, &format!("paid/{n}")).await, None);
+        assert_eq!(ledger.known(TransferId::from_u128(5_000 + n)).await.unwrap(), None);
+        assert!(matches!(
+            ledger.known(TransferId::from_u128(5_000)).await.unwrap(),
+            Some(Known::Transfer(_))
+        ));
+        assert_eq!(ledger.changed(Version(0)).await.unwrap(), Version(1 + u64::try_from(n).unwrap()));
+        ledger.verify().await.unwrap().unwrap();
+    }
+    println!("full {n} {code}");
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_nothing_back_and_breaks_nothing() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = SqliteLedger::open_tuned(path.clone(), TINY).unwrap();
+    ledger.transact(at(1), opening(1_000_000)).await.unwrap();
+    drop(ledger);
+    // Blocks of 512 bytes or 1,024, as the shell likes. Without the trap the kernel would end the process.
+    let output = Process::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1500; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "ledger::tests::full::child_on_a_full_disk", "--ignored", "--nocapture"])
+        .current_dir(folder.path())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let told = said.lines().find_map(|line| line.rsplit_once("full ")).map(|(_, told)| told.to_owned());
+    let told = told.unwrap_or_else(|| panic!("the child did not get there: {said} {errors}"));
+    let n: u128 = told.split(' ').next().unwrap().parse().unwrap();
+    assert!(n > 20, "{told}");
+    verify_file(&path).unwrap().unwrap();
+
+    // There is room again.
+    let ledger = SqliteLedger::open_tuned(path.clone(), TINY).unwrap();
+    let before = paid(&ledger).await;
+    assert!(before == n || before == n + 1, "{before} of {n}: at most the one that was not known is there");
+    match pay_and_write(&ledger, n).await.unwrap() {
+        Committed::Applied { .. } => assert_eq!(before, n),
+        Committed::Conflict { at: 0 } => assert_eq!(before, n + 1),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(paid(&ledger).await, n + 1);
+    assert_eq!(get(&ledger, "paid").await.unwrap().body, format!("[\"{}\"]", n + 1));
+    for n in 0..=n {
+        assert!(get(&ledger, &format!("paid/{n}")).await.is_some(), "{n}");
+    }
+    ledger.verify().await.unwrap().unwrap();
+}
