@@ -39,7 +39,7 @@ async fn child_on_a_full_disk() {
         }
     };
     // Again and again: each time it is told, and nothing of it shows.
-    for _ in 0..5 {
+    for _ in 0..20 {
         let error = pay_and_write(&ledger, n).await.unwrap_err();
         assert!(["ledger_unavailable", "ledger_outcome_unknown"].contains(&error), "{error}");
         assert_eq!(paid(&ledger).await, n);
