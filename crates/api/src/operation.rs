@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::response::Response;
 use bytes::Bytes;
@@ -37,6 +38,15 @@ pub struct Call<P = Nothing, Q = Nothing, B = Nothing> {
     pub body: B,
     /// The headers, for the few operations that mind one.
     pub headers: HeaderMap,
+    pub(crate) replayed: Arc<AtomicBool>,
+}
+
+impl<P, Q, B> Call<P, Q, B> {
+    /// Whether the service answered what it had answered before under the same idempotency key.
+    #[must_use]
+    pub fn was_replayed(&self) -> bool {
+        self.replayed.load(Ordering::Relaxed)
+    }
 }
 
 /// A request before it is read.
@@ -55,6 +65,7 @@ pub(crate) struct Asked {
     pub(crate) billing: Billing,
     pub(crate) cx: Cx,
     pub(crate) caller: Caller,
+    pub(crate) replayed: Arc<AtomicBool>,
 }
 
 /// What an operation answers, before it has headers.
@@ -282,11 +293,11 @@ fn read_call<P: Part, Q: Part, B: Part>(
     raw: &Raw,
     takes_body: bool,
 ) -> Result<Call<P, Q, B>, Problem> {
-    let Asked { api, billing, cx, caller } = asked;
+    let Asked { api, billing, cx, caller, replayed } = asked;
     let path = read::path(&raw.path)?;
     let query = read::query(&raw.query)?;
     let body = read::body(&raw.headers, if takes_body { &raw.body } else { b"" })?;
-    Ok(Call { api, billing, cx, caller, path, query, body, headers: raw.headers.clone() })
+    Ok(Call { api, billing, cx, caller, path, query, body, headers: raw.headers.clone(), replayed })
 }
 
 /// What an operation is called, and who may call it.

@@ -159,7 +159,7 @@ async fn work(api: &Api, operation: &Operation, request: Request) -> Result<Fini
     let replayed = Arc::new(AtomicBool::new(false));
     let billing = api.billing().noting_replays(Arc::clone(&replayed));
     let mut raw = Raw { path, query, headers: parts.headers, body };
-    let asked = Asked { api: api.clone(), billing, cx, caller };
+    let asked = Asked { api: api.clone(), billing, cx, caller, replayed: Arc::clone(&replayed) };
     if let Some(columns) = operation.csv
         && csv::take_format(&mut raw)?
     {

@@ -2,11 +2,28 @@
 
 use crate::Operation;
 
+mod assets;
+mod customers;
+mod events;
+mod grants;
+mod keys;
 mod meta;
+mod path;
+mod wallets;
 mod webhooks;
 
 /// Everything that the API does.
 #[must_use]
 pub fn operations() -> Vec<Operation> {
-    [meta::operations(), webhooks::operations()].into_iter().flatten().collect()
+    let all = [
+        meta::operations(),
+        assets::operations(),
+        customers::operations(),
+        wallets::operations(),
+        grants::operations(),
+        events::operations(),
+        webhooks::operations(),
+        keys::operations(),
+    ];
+    all.into_iter().flatten().collect()
 }

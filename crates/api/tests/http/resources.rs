@@ -1,0 +1,214 @@
+//! A walk through every resource, as a platform would take it; what it does not touch, the last line finds.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::harness::Server;
+
+#[tokio::test]
+async fn every_operation_does_what_it_says() {
+    let server = Server::start().await;
+    let key = &server.admin().await;
+    meta(&server).await;
+    let customer = &assets_and_customers(&server, key).await;
+    wallets(&server, key, customer).await;
+    grants(&server, key, customer).await;
+    keys(&server, key).await;
+    events(&server, key).await;
+
+    let seen = server.seen.lock().unwrap();
+    let missed: Vec<&str> = server.document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|methods| methods.as_object().unwrap().values())
+        .map(|operation| operation["operationId"].as_str().unwrap())
+        .filter(|id| !seen.iter().any(|(seen, status)| seen == id && (200..300).contains(status)))
+        .collect();
+    assert!(missed.is_empty(), "nobody has seen these succeed: {missed:?}");
+}
+
+async fn meta(server: &Server) {
+    let health = server.get("", "/v1/health").await.ok();
+    assert_eq!(health["status"], "ok");
+    server.get("", "/v1/openapi.json").await.ok();
+}
+
+async fn assets_and_customers(server: &Server, key: &str) -> String {
+    let usd = json!({ "code": "USD", "scale": 6, "kind": "fiat" });
+    let made = server.post(key, "/v1/assets", usd.clone()).await;
+    assert_eq!(made.status, 201);
+    assert_eq!(made.body["kind"], "fiat");
+    // The same again is the same; another under its name is refused.
+    server.post(key, "/v1/assets", usd).await.ok();
+    let other = json!({ "code": "USD", "scale": 2, "kind": "fiat" });
+    assert_eq!(server.post(key, "/v1/assets", other).await.refusal(), (409, "already_exists"));
+    let token = json!({
+        "code": "USDC", "scale": 6, "kind": "token", "network": "eip155:4217", "address": "0xABCD",
+    });
+    assert_eq!(server.post(key, "/v1/assets", token).await.ok()["address"], "0xabcd");
+    let half = json!({ "code": "X", "scale": 6, "kind": "token" });
+    assert_eq!(server.post(key, "/v1/assets", half).await.refusal(), (422, "invalid_field"));
+    assert_eq!(server.get(key, "/v1/assets/USD").await.ok()["scale"], 6);
+    assert_eq!(server.get(key, "/v1/assets").await.ok()["data"].as_array().unwrap().len(), 2);
+
+    let new = json!({ "external_id": "acme", "name": "=Acme", "metadata": { "plan": "pro" } });
+    let made = server.post(key, "/v1/customers", new.clone()).await.ok();
+    let id = made["id"].as_str().unwrap().to_owned();
+    assert_eq!(server.post(key, "/v1/customers", new).await.refusal(), (409, "already_exists"));
+    assert_eq!(server.get(key, &format!("/v1/customers/{id}")).await.ok(), made);
+    let change = json!({ "metadata": { "plan": "free" } });
+    let changed = server.ask(key, &format!("PATCH /v1/customers/{id}")).json(&change).send().await.ok();
+    assert_eq!((&changed["name"], &changed["metadata"]["plan"]), (&json!("=Acme"), &json!("free")));
+    let found = server.get(key, "/v1/customers?external_id=acme").await.ok();
+    assert_eq!(found["data"][0]["id"].as_str(), Some(&*id));
+    assert_eq!(server.get(key, "/v1/customers?external_id=none").await.ok()["data"], json!([]));
+    pages_and_csv(server, key).await;
+    id
+}
+
+async fn pages_and_csv(server: &Server, key: &str) {
+    for n in 0..4 {
+        // Names are ordered by the clock.
+        server.advance(1);
+        server.post(key, "/v1/customers", json!({ "external_id": format!("c{n}") })).await.ok();
+    }
+    let (mut found, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = server.get(key, &format!("/v1/customers?limit=2{after}")).await.ok();
+        let data = page["data"].as_array().unwrap();
+        assert!(data.len() <= 2);
+        found.extend(data.iter().map(|customer| customer["external_id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(found, ["c3", "c2", "c1", "c0", "acme"]);
+    // All pages in one file, whatever the page's length, and nothing in it that a spreadsheet would run.
+    let by_parameter = server.get(key, "/v1/customers?format=csv&limit=2").await;
+    let by_header = server.ask(key, "GET /v1/customers").header("accept", "text/csv").send().await;
+    assert_eq!(by_parameter.text, by_header.text);
+    assert_eq!(by_parameter.header("content-type"), Some("text/csv; charset=utf-8"));
+    let lines: Vec<&str> = by_parameter.text.split("\r\n").collect();
+    assert_eq!(lines[0], "id,external_id,name,state,created_ms,updated_ms");
+    assert_eq!(lines.len(), 7, "a head, five customers, and the end of the last line");
+    assert!(lines[5].contains(",acme,'=Acme,active,"), "{}", lines[5]);
+}
+
+async fn wallets(server: &Server, key: &str, customer: &str) {
+    let wallet = &format!("/v1/customers/{customer}/wallets/USD");
+    assert_eq!(server.get(key, wallet).await.refusal(), (404, "not_found"));
+    let opened = server.ask(key, &format!("PUT {wallet}")).json(&json!({})).send().await.ok();
+    assert_eq!((&opened["available"], &opened["state"]), (&json!("0"), &json!("open")));
+    let credit = json!({ "amount": "1000", "reference": "wire 7" });
+    let credited = server.post(key, &format!("{wallet}/credits"), credit).await;
+    assert_eq!(credited.status, 201);
+    let before = server.stage_ms();
+    server.advance(10_000);
+    let debit = json!({ "direction": "debit", "amount": "300", "reason": "a mistake" });
+    server.post(key, &format!("{wallet}/adjustments"), debit).await.ok();
+    let too_much = json!({ "direction": "debit", "amount": "701", "reason": "a mistake" });
+    let refused = server.post(key, &format!("{wallet}/adjustments"), too_much).await;
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    let back = json!({ "amount": "800", "reference": "dispute 1" });
+    server.post(key, &format!("{wallet}/chargebacks"), back).await.ok();
+    let now = server.get(key, wallet).await.ok();
+    assert_eq!((&now["settled"], &now["debt"]), (&json!("-100"), &json!("100")));
+    let lent =
+        server.ask(key, &format!("PUT {wallet}/overdraft")).json(&json!({ "limit": "50" })).send().await.ok();
+    assert_eq!(lent["overdraft_limit"], "50");
+    let then = server.get(key, &format!("{wallet}?at_ms={before}")).await.ok();
+    assert_eq!(then["settled"], "1000");
+    let later = server.get(key, &format!("{wallet}?at_ms=99999999999999")).await;
+    assert_eq!(later.refusal(), (400, "invalid_query"));
+    let all = server.get(key, &format!("/v1/customers/{customer}/wallets")).await.ok();
+    assert_eq!(all["data"].as_array().unwrap().len(), 1);
+    let happened = server.get(key, &format!("{wallet}/transactions")).await.ok();
+    assert!(happened["data"].as_array().unwrap().iter().any(|one| one["reference"] == "wire 7"));
+    let csv = server.get(key, &format!("{wallet}/transactions?format=csv")).await;
+    assert_eq!(csv.text.lines().count(), 1 + happened["data"].as_array().unwrap().len());
+    let closed =
+        server.ask(key, &format!("PUT {wallet}")).json(&json!({ "state": "closed" })).send().await.ok();
+    assert_eq!(closed["state"], "closed");
+    server.ask(key, &format!("PUT {wallet}")).json(&json!({ "state": "open" })).send().await.ok();
+}
+
+async fn grants(server: &Server, key: &str, customer: &str) {
+    let wallet = &format!("/v1/customers/{customer}/wallets/USD");
+    let grant = json!({ "purpose": "promotional", "amount": "40", "priority": 5, "reason": "welcome" });
+    let granted = server.post(key, &format!("{wallet}/grants"), grant).await.ok();
+    let id = granted["id"].as_str().unwrap();
+    assert_eq!(server.get(key, &format!("{wallet}/grants/{id}")).await.ok(), granted);
+    let all = server.get(key, &format!("{wallet}/grants")).await.ok();
+    assert_eq!(all["data"][0]["id"].as_str(), Some(id));
+    let monthly = json!({ "amount": "10", "unused": "replace" });
+    let entitled = server.post(key, &format!("{wallet}/entitlements"), monthly).await.ok();
+    let series = entitled["id"].as_str().unwrap();
+    server.ask(key, &format!("DELETE {wallet}/entitlements/{series}")).send().await.ok();
+    let again = server.ask(key, &format!("DELETE {wallet}/entitlements/{series}")).send().await;
+    assert_eq!(again.refusal(), (404, "not_found"));
+}
+
+async fn keys(server: &Server, key: &str) {
+    let new = json!({ "name": "reader", "scopes": ["read"] });
+    let made = server.post(key, "/v1/api_keys", new).await.ok();
+    let (id, secret) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    server.get(secret, "/v1/customers").await.ok();
+    let shown = server.get(key, &format!("/v1/api_keys/{id}")).await;
+    assert!(!shown.text.contains(secret) && !shown.text.contains("hash"), "{}", shown.text);
+    assert_eq!(server.get(key, "/v1/api_keys").await.ok()["data"].as_array().unwrap().len(), 2);
+    let until = json!({ "previous_until_ms": server.stage_ms() + 5_000 });
+    let rotated = server.post(key, &format!("/v1/api_keys/{id}/rotate"), until).await.ok();
+    let fresh = rotated["secret"].as_str().unwrap();
+    server.get(fresh, "/v1/customers").await.ok();
+    server.get(secret, "/v1/customers").await.ok();
+    server.advance(6_000);
+    assert_eq!(server.get(secret, "/v1/customers").await.status, 401);
+    server.get(fresh, "/v1/customers").await.ok();
+    // Revoked here, it is forgotten here at once, although it was seen just now.
+    server.post(key, &format!("/v1/api_keys/{id}/revoke"), json!({})).await.ok();
+    assert_eq!(server.get(fresh, "/v1/customers").await.status, 401);
+}
+
+async fn events(server: &Server, key: &str) {
+    let all = server.get(key, "/v1/events?limit=500").await.ok();
+    let event = &all["data"][0];
+    let id = event["id"].as_str().unwrap();
+    assert_eq!(server.get(key, &format!("/v1/events/{id}")).await.ok(), *event);
+    let kinds: Vec<&str> =
+        all["data"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"customer.created") && kinds.contains(&"wallet.credited"), "{kinds:?}");
+}
+
+/// Names of one of everything that `key`'s tenant has, by the parameter that they stand for.
+pub async fn everything(server: &Server, key: &str) -> BTreeMap<String, String> {
+    let customer = server.funded(key, "mine", "1000").await;
+    let wallet = &format!("/v1/customers/{customer}/wallets/USD");
+    let grant = json!({ "purpose": "promotional", "amount": "40" });
+    let grant = server.post(key, &format!("{wallet}/grants"), grant).await.ok();
+    let keys = server.get(key, "/v1/api_keys").await.ok();
+    let events = server.get(key, "/v1/events").await.ok();
+    let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
+    let named = [
+        ("customer", customer),
+        ("asset", "USD".to_owned()),
+        ("grant", id(&grant)),
+        ("key", id(&keys["data"][0])),
+        ("event", id(&events["data"][0])),
+    ];
+    named.into_iter().map(|(name, id)| (name.to_owned(), id)).collect()
+}
+
+/// A body that an operation would accept.
+pub fn body(method: &str, path: &str, _things: &BTreeMap<String, String>) -> Value {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    match (method, last) {
+        (_, "credits") => json!({ "amount": "1" }),
+        (_, "adjustments") => json!({ "direction": "credit", "amount": "1", "reason": "r" }),
+        (_, "chargebacks") => json!({ "amount": "1", "reference": "r" }),
+        (_, "overdraft") => json!({ "limit": "1" }),
+        (_, "grants") => json!({ "purpose": "promotional", "amount": "1" }),
+        (_, "entitlements") => json!({ "amount": "1", "unused": "replace" }),
+        _ => json!({}),
+    }
+}
