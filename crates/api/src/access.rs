@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use farthing_billing::DelegationId;
 use farthing_billing::service::key::{Authenticated, Scope};
+use farthing_billing::service::{Authority, Presented};
 use farthing_billing::service::{Named as _, TenantId};
 use http::StatusCode;
 
@@ -81,7 +81,7 @@ pub enum Caller {
     /// The bearer of an API key.
     Key(Arc<Authenticated>),
     /// The bearer of a budget's token.
-    Token(Arc<Bearer>),
+    Token(Arc<Presented>),
 }
 
 impl Caller {
@@ -99,16 +99,16 @@ impl Caller {
         match self {
             Self::Nobody => None,
             Self::Key(key) => Some(key.key.as_u128()),
-            Self::Token(token) => Some(token.token.as_u128()),
+            Self::Token(token) => Some(token.id.as_u128()),
         }
     }
 
-    /// The token that is presented, where one is: what it does not allow, the service refuses.
+    /// In whose name the service is asked: what a token does not allow, the service refuses.
     #[must_use]
-    pub fn token(&self) -> Option<&Bearer> {
+    pub fn authority(&self) -> Authority {
         match self {
-            Self::Token(token) => Some(token),
-            Self::Nobody | Self::Key(_) => None,
+            Self::Token(token) => Authority::Token(Box::new(Presented::clone(token))),
+            Self::Nobody | Self::Key(_) => Authority::Owner,
         }
     }
 
@@ -117,7 +117,7 @@ impl Caller {
     pub(crate) fn own(&self, key: &str) -> String {
         match self {
             Self::Nobody | Self::Key(_) => key.to_owned(),
-            Self::Token(token) => format!("{}:{key}", token.token.text()),
+            Self::Token(token) => format!("{}:{key}", token.id.text()),
         }
     }
 }
@@ -125,13 +125,4 @@ impl Caller {
 /// A scope as the API writes it.
 pub(crate) fn scope_text(scope: Scope) -> String {
     serde_json::to_value(scope).ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// Who presented a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bearer {
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// Which.
-    pub token: DelegationId,
 }

@@ -6,6 +6,7 @@ mod assets;
 mod customers;
 mod events;
 mod grants;
+mod holds;
 mod keys;
 mod meta;
 mod path;
@@ -21,6 +22,7 @@ pub fn operations() -> Vec<Operation> {
         customers::operations(),
         wallets::operations(),
         grants::operations(),
+        holds::operations(),
         events::operations(),
         webhooks::operations(),
         keys::operations(),

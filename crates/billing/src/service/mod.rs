@@ -53,7 +53,7 @@ pub use error::{Class, ServiceError};
 pub use input::Metadata;
 pub use names::{HoldId, KeyId, Named};
 pub use secret::Secret;
-pub use token::Authority;
+pub use token::{Authority, Presented};
 use turns::Turns;
 
 /// How often a call reads again when others changed what it had read.

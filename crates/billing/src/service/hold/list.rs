@@ -18,12 +18,14 @@ use crate::service::{Authority, Billing, Cx, Document, Draft, HoldId, Page, Page
 pub struct HoldFilter {
     /// Of this customer.
     #[serde(default, with = "names::maybe")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::service::schema::IdText<CustomerId>>"))]
     pub customer: Option<CustomerId>,
     /// For this unit of work of the customer.
     #[serde(default)]
     pub subject: Option<String>,
     /// Placed by this very budget, not by those below it.
     #[serde(default, with = "names::maybe")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::service::schema::IdText<BudgetId>>"))]
     pub budget: Option<BudgetId>,
     /// In this state. A page may then have fewer than were asked for although there are more: follow the cursor.
     #[serde(default)]

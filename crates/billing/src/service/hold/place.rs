@@ -27,15 +27,18 @@ use crate::service::{
 pub struct NewHold {
     /// Its name, when the caller chooses it, ending in `00`: the same name with the same wish is the same hold.
     #[serde(default, with = "names::maybe")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::service::schema::IdText<HoldId>>"))]
     pub id: Option<HoldId>,
     /// Whose wallet; may be left out when a budget is given.
     #[serde(default, with = "names::maybe")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::service::schema::IdText<CustomerId>>"))]
     pub customer: Option<CustomerId>,
     /// The code of the asset; may be left out when a budget is given.
     #[serde(default)]
     pub asset: Option<String>,
     /// The budget that spends; left out for the wallet itself.
     #[serde(default, with = "names::maybe")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::service::schema::IdText<BudgetId>>"))]
     pub budget: Option<BudgetId>,
     /// The most that the call may cost.
     pub amount: Amount,
