@@ -14,6 +14,8 @@ async fn every_operation_does_what_it_says() {
     let customer = &assets_and_customers(&server, key).await;
     wallets(&server, key, customer).await;
     grants(&server, key, customer).await;
+    holds(&server, key, customer).await;
+    webhooks(&server, key).await;
     keys(&server, key).await;
     events(&server, key).await;
 
@@ -149,6 +151,58 @@ async fn grants(server: &Server, key: &str, customer: &str) {
     assert_eq!(again.refusal(), (404, "not_found"));
 }
 
+async fn holds(server: &Server, key: &str, customer: &str) {
+    let expires = server.stage_ms() + 60_000;
+    let new = json!({
+        "customer": customer, "asset": "USD", "amount": "30", "counterparty": "api.example", "subject": "task 47",
+        "expires_ms": expires,
+    });
+    let placed = server.post(key, "/v1/holds", new.clone()).await;
+    assert_eq!(placed.status, 201, "{}", placed.text);
+    let id = placed.body["id"].as_str().unwrap();
+    let path = &format!("/v1/holds/{id}");
+    assert_eq!(server.get(key, path).await.ok(), placed.body);
+    let part = json!({ "amount": "10", "final": false, "reference": "0xabc" });
+    let captured = server.post(key, &format!("{path}/capture"), part).await.ok();
+    assert_eq!((&captured["held"], &captured["state"]), (&json!("20"), &json!("open")));
+    let too_much = server.post(key, &format!("{path}/capture"), json!({ "amount": "21" })).await;
+    assert_eq!(too_much.status, 409, "{}", too_much.text);
+    let captured = server.post(key, &format!("{path}/capture"), json!({ "amount": "5" })).await.ok();
+    assert_eq!((&captured["captured"], &captured["state"]), (&json!("15"), &json!("captured")));
+    assert_eq!(server.post(key, &format!("{path}/void"), json!({})).await.refusal(), (409, "wrong_state"));
+    let back = server.post(key, &format!("{path}/refund"), json!({ "amount": "4" })).await.ok();
+    assert_eq!(back["refunded"], "4");
+    let second = server.post(key, "/v1/holds", new).await.ok();
+    let path = format!("/v1/holds/{}/void", second["id"].as_str().unwrap());
+    assert_eq!(server.post(key, &path, json!({ "reason": "the call failed" })).await.ok()["state"], "voided");
+    for (query, count) in [
+        (String::new(), 2),
+        (format!("?customer={customer}&state=voided"), 1),
+        (format!("?customer={customer}&subject=task%2047"), 2),
+    ] {
+        let found = server.get(key, &format!("/v1/holds{query}")).await.ok();
+        assert_eq!(found["data"].as_array().unwrap().len(), count, "{query}");
+    }
+    let csv = server.get(key, "/v1/holds?format=csv").await;
+    assert_eq!(csv.text.lines().count(), 3);
+    let poor = json!({ "customer": customer, "asset": "USD", "amount": "99999999" });
+    assert_eq!(server.post(key, "/v1/holds", poor).await.status, 409);
+}
+
+async fn webhooks(server: &Server, key: &str) {
+    let new = json!({ "url": "https://hooks.example/in", "types": ["hold.placed"] });
+    let made = server.post(key, "/v1/webhook_endpoints", new).await.ok();
+    let path = &format!("/v1/webhook_endpoints/{}", made["id"].as_str().unwrap());
+    server.get(key, path).await.ok();
+    server.get(key, "/v1/webhook_endpoints").await.ok();
+    let change = json!({ "description": "ours" });
+    server.ask(key, &format!("PATCH {path}")).json(&change).send().await.ok();
+    server.post(key, &format!("{path}/rotate_secret"), json!({})).await.ok();
+    server.get(key, &format!("{path}/deliveries")).await.ok();
+    server.post(key, &format!("{path}/replay_dead_letters"), json!({})).await.ok();
+    server.ask(key, &format!("DELETE {path}")).send().await.ok();
+}
+
 async fn keys(server: &Server, key: &str) {
     let new = json!({ "name": "reader", "scopes": ["read"] });
     let made = server.post(key, "/v1/api_keys", new).await.ok();
@@ -187,12 +241,18 @@ pub async fn everything(server: &Server, key: &str) -> BTreeMap<String, String> 
     let grant = json!({ "purpose": "promotional", "amount": "40" });
     let grant = server.post(key, &format!("{wallet}/grants"), grant).await.ok();
     let keys = server.get(key, "/v1/api_keys").await.ok();
+    let hold = json!({ "customer": customer, "asset": "USD", "amount": "3" });
+    let hold = server.post(key, "/v1/holds", hold).await.ok();
+    let endpoint = json!({ "url": "https://hooks.example/in" });
+    let endpoint = server.post(key, "/v1/webhook_endpoints", endpoint).await.ok();
     let events = server.get(key, "/v1/events").await.ok();
     let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
     let named = [
         ("customer", customer),
         ("asset", "USD".to_owned()),
         ("grant", id(&grant)),
+        ("hold", id(&hold)),
+        ("endpoint", id(&endpoint)),
         ("key", id(&keys["data"][0])),
         ("event", id(&events["data"][0])),
     ];

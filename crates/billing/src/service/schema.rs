@@ -5,11 +5,15 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::figures::Signed;
 use super::names::{Named, many, maybe, text};
 use super::wallet::signed;
 
 /// An id of whatever thing.
 const ANY_ID: &str = "^[a-z]+_[0-9a-f]{32}$";
+
+/// Base units, with a minus when they are less than nothing.
+const SIGNED: &str = "^-?(0|[1-9][0-9]*)$";
 
 /// The schema of one kind of id: for `#[schemars(with = "IdText<CustomerId>")]`.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +41,8 @@ inlined! {
     text, "Id", json_schema!({ "type": "string", "pattern": ANY_ID });
     maybe, "MaybeId", json_schema!({ "type": ["string", "null"], "pattern": ANY_ID });
     many, "Ids", json_schema!({ "type": "array", "items": { "type": "string", "pattern": ANY_ID } });
-    signed, "SignedAmount", json_schema!({ "type": "string", "pattern": "^-?(0|[1-9][0-9]*)$" });
+    signed, "SignedAmount", json_schema!({ "type": "string", "pattern": SIGNED });
+    Signed, "SignedAmount", json_schema!({ "type": "string", "pattern": SIGNED });
 }
 
 impl<T: Named> JsonSchema for IdText<T> {

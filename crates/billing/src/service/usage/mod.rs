@@ -90,12 +90,14 @@ pub struct NewUsage {
     pub event_id: String,
     /// Who used it.
     #[serde(with = "names::text")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::service::schema::IdText<CustomerId>"))]
     pub customer: CustomerId,
     /// Under which unit of work it rolls up, as the customer calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// What is sold.
     #[serde(with = "names::text")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::service::schema::IdText<ProductId>"))]
     pub product: ProductId,
     /// What kind of thing happened, such as `search`.
     pub event_type: String,
@@ -112,6 +114,7 @@ pub struct NewUsage {
     pub occurred_ms: Option<u64>,
     /// The hold from which it is paid. Left out: from the wallet.
     #[serde(default, with = "names::maybe", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::service::schema::IdText<HoldId>>"))]
     pub hold: Option<HoldId>,
     /// What happens to the rest of that hold.
     #[serde(default)]
