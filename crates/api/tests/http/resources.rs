@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use farthing_billing::service::TenantId;
 use serde_json::{Value, json};
 
 use crate::harness::Server;
@@ -190,7 +191,7 @@ async fn holds(server: &Server, key: &str, customer: &str) {
 }
 
 async fn webhooks(server: &Server, key: &str) {
-    let new = json!({ "url": "https://hooks.example/in", "types": ["hold.placed"] });
+    let new = json!({ "url": "https://hooks.example/in", "types": ["customer.created"] });
     let made = server.post(key, "/v1/webhook_endpoints", new).await.ok();
     let path = &format!("/v1/webhook_endpoints/{}", made["id"].as_str().unwrap());
     server.get(key, path).await.ok();
@@ -198,7 +199,12 @@ async fn webhooks(server: &Server, key: &str) {
     let change = json!({ "description": "ours" });
     server.ask(key, &format!("PATCH {path}")).json(&change).send().await.ok();
     server.post(key, &format!("{path}/rotate_secret"), json!({})).await.ok();
-    server.get(key, &format!("{path}/deliveries")).await.ok();
+    server.post(key, "/v1/customers", json!({ "external_id": "told" })).await.ok();
+    server.billing.fan_out(server.cx(TenantId::from_u128(0)).now).await.unwrap();
+    let deliveries = server.get(key, &format!("{path}/deliveries")).await.ok();
+    let event = deliveries["data"][0]["event"].as_str().unwrap();
+    server.get(key, &format!("{path}/deliveries/{event}")).await.ok();
+    server.post(key, &format!("{path}/deliveries/{event}/replay"), json!({})).await.ok();
     server.post(key, &format!("{path}/replay_dead_letters"), json!({})).await.ok();
     server.ask(key, &format!("DELETE {path}")).send().await.ok();
 }
