@@ -13,7 +13,6 @@ pub struct Figures {
     pub events: u64,
     /// How many units; a string of digits, because sums may be longer than a JSON number.
     #[serde(with = "digits")]
-    #[cfg_attr(feature = "schema", schemars(with = "Amount"))]
     pub quantity: u128,
     /// What customers paid.
     pub revenue: Amount,

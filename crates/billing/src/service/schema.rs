@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::figures::Signed;
 use super::names::{Named, many, maybe, text};
 use super::wallet::signed;
 
@@ -42,7 +41,6 @@ inlined! {
     maybe, "MaybeId", json_schema!({ "type": ["string", "null"], "pattern": ANY_ID });
     many, "Ids", json_schema!({ "type": "array", "items": { "type": "string", "pattern": ANY_ID } });
     signed, "SignedAmount", json_schema!({ "type": "string", "pattern": SIGNED });
-    Signed, "SignedAmount", json_schema!({ "type": "string", "pattern": SIGNED });
 }
 
 impl<T: Named> JsonSchema for IdText<T> {

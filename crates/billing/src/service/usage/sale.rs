@@ -14,6 +14,7 @@ use crate::usage::Rated;
 
 /// A call that was paid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewSale {
     /// What was sold, to whom, and what it cost. It names no hold.
