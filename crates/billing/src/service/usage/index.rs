@@ -9,6 +9,7 @@ use super::{NewUsage, UsageDoc, UsageId};
 use crate::Period;
 use crate::id::{CustomerId, ProductId, of_text};
 use crate::service::document::{record_key, stored};
+use crate::service::product::{ProductDoc, TiersOver};
 use crate::service::{
     Billing, Cx, Document, Draft, Named as _, Page, PageQuery, ServiceError, Stored, names,
 };
@@ -110,6 +111,20 @@ pub(super) fn write(cx: &Cx, draft: &mut Draft, doc: &UsageDoc) -> Result<(), Se
 }
 
 impl Billing {
+    /// The units that a customer used of a product in the month of `at`, where its tiers count over the month.
+    pub(in crate::service) async fn units_of_month(
+        &self,
+        cx: &Cx,
+        (product, customer): (&ProductDoc, CustomerId),
+        at: Timestamp,
+    ) -> Result<u64, ServiceError> {
+        if product.tiers_over == TiersOver::Event {
+            return Ok(0);
+        }
+        let found = self.find::<Units>(cx, &month_key((product.id, customer), at)).await?;
+        Ok(found.map_or(0, |found| found.doc.units))
+    }
+
     /// The event that was told under the caller's id of `new`.
     ///
     /// # Errors

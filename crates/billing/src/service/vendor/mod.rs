@@ -22,7 +22,7 @@ use super::{Billing, Cx, Document, Draft, Page, PageQuery, ServiceError, input};
 use crate::id::CounterpartyId;
 
 pub use policy::{OnAlertForm, PolicyDoc, PolicyForm};
-pub use quote::{AlertForm, NewQuote, QuoteChange, QuoteDoc, QuoteVerdict};
+pub use quote::{AlertForm, NewQuote, QuoteChange, QuoteDoc, QuoteVerdict, SoldAs};
 
 /// The longest name of a vendor, or of an offer, in characters.
 pub const MAX_VENDOR: usize = 256;

@@ -6,12 +6,13 @@ use farthing_money::Amount;
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_VENDOR, vendor_id};
-use crate::id::{OfferId, of_text};
+use crate::id::{CustomerId, OfferId, ProductId, of_text};
 use crate::margin::{Alert, Margin, PriceBook, Question, Quote, Quoted, Verdict};
+use crate::pricing::{Measure, ProductError};
 use crate::service::event::EventKind;
 use crate::service::figures::Signed;
 use crate::service::{
-    ATTEMPTS, Billing, Cx, Document, Draft, Fate, Page, PageQuery, ServiceError, Stored, input,
+    ATTEMPTS, Billing, Cx, Document, Draft, Fate, Page, PageQuery, ServiceError, Stored, input, names,
 };
 
 /// How stale [`QuoteDoc::seen_ms`] may be: the same price asked for again within this time writes nothing.
@@ -33,6 +34,24 @@ pub struct NewQuote {
     /// What the customer will pay for the call, in the same asset, when that is known before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Amount>,
+    /// As what the call will be sold, instead of `price`: what the customer will pay follows from the product's price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sold: Option<SoldAs>,
+}
+
+/// As what a call will be sold, when what it costs is what was quoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SoldAs {
+    /// The product; its asset is the quote's.
+    #[serde(with = "names::text")]
+    pub product: ProductId,
+    /// How many units.
+    pub quantity: u64,
+    /// To whom: where tiers count over a month, it is the customer's month. Left out, the call stands alone.
+    #[serde(default, with = "names::maybe", skip_serializing_if = "Option::is_none")]
+    pub customer: Option<CustomerId>,
 }
 
 /// What is known of one offer of a vendor, as it is kept and shown.
@@ -206,13 +225,14 @@ impl Billing {
     pub async fn quote(&self, cx: &Cx, new: &NewQuote) -> Result<QuoteVerdict, ServiceError> {
         let offered = Offered::read(&new.vendor, &new.offer, &new.asset)?;
         let policy = self.vendor_policy(cx, Some(&new.vendor)).await?.policy.into();
+        let price = self.price_of(cx, new).await?;
         for _ in 0..ATTEMPTS {
             if let Some(done) = self.replay(cx).await? {
                 return Ok(done);
             }
             let was = self.find::<QuoteDoc>(cx, &offered.key).await?;
             let mut book = was.as_ref().map_or_else(PriceBook::new, |was| was.doc.book(offered.of));
-            let question = Question { of: offered.of, cost: new.amount, price: new.price, now: cx.now };
+            let question = Question { of: offered.of, cost: new.amount, price, now: cx.now };
             let verdict = book.quote(&question, &policy);
             let quote = match &was {
                 Some(was) => was.doc.after(&book, &offered.of),
@@ -234,6 +254,25 @@ impl Billing {
             }
         }
         Err(ServiceError::Contention)
+    }
+
+    /// What the customer will pay for the call, as far as that is known: it is what recording the usage would come to now.
+    async fn price_of(&self, cx: &Cx, new: &NewQuote) -> Result<Option<Amount>, ServiceError> {
+        let Some(SoldAs { product, quantity, customer }) = new.sold else { return Ok(new.price) };
+        if new.price.is_some() {
+            return Err(ServiceError::invalid("sold", "either this or a price"));
+        }
+        let doc = self.stored_product(cx, product).await?.doc;
+        if doc.asset != new.asset {
+            let why = format!("a product in {}, the asset of the quote", new.asset);
+            return Err(ServiceError::invalid("sold", why));
+        }
+        let price = self.price_at(cx, product, cx.now).await?.ok_or(ProductError::NoPrice)?.version()?.price;
+        let before = match customer {
+            Some(customer) => self.units_of_month(cx, (&doc, customer), cx.now).await?,
+            None => 0,
+        };
+        Ok(Some(price.after(before, Measure { quantity, cost: new.amount })?))
     }
 
     /// Somebody accepts `amount` for an offer: calls at this price go on.
@@ -298,7 +337,7 @@ impl Billing {
 }
 
 fn first(cx: &Cx, new: &NewQuote) -> QuoteDoc {
-    let (at, NewQuote { vendor, offer, asset, amount, price: _ }) = (cx.now.unix_ms(), new.clone());
+    let (at, NewQuote { vendor, offer, asset, amount, .. }) = (cx.now.unix_ms(), new.clone());
     QuoteDoc { vendor, offer, asset, amount, accepted: amount, since_ms: at, seen_ms: at, changes: 0 }
 }
 

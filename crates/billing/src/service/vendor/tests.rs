@@ -5,7 +5,9 @@ use farthing_money::Amount;
 
 use super::*;
 use crate::service::event::{Event, EventKind};
-use crate::service::shop::Shop;
+use crate::service::product::TiersOver;
+use crate::service::shop::{Shop, usage};
+use crate::service::usage::NewUsage;
 
 fn quote(amount: u128, price: Option<u128>) -> NewQuote {
     NewQuote {
@@ -14,6 +16,7 @@ fn quote(amount: u128, price: Option<u128>) -> NewQuote {
         asset: "USD".to_owned(),
         amount: Amount::from_base(amount),
         price: price.map(Amount::from_base),
+        sold: None,
     }
 }
 
@@ -194,4 +197,39 @@ async fn what_is_no_quote_or_rule_is_refused_by_name() {
     let error =
         shop.billing.set_vendor_policy(&shop.at(1), None, policy(1_000_001, TELL, TELL)).await.unwrap_err();
     assert_eq!(error.code(), "invalid_field");
+}
+
+#[tokio::test]
+async fn a_margin_is_that_of_the_product_as_which_the_call_will_be_sold() {
+    let shop = Shop::open().await;
+    let tiers = r#"{"model":{"type":"graduated","tiers":[{"up_to":10,"unit":"5"},{"unit":"1"}]}}"#;
+    let product = shop.product(TiersOver::Month, tiers).await.id;
+    let customer = shop.customer("c", 1_000).await;
+    shop.billing.set_vendor_policy(&shop.at(1), None, policy(0, TELL, BLOCK)).await.unwrap();
+    let ask = async |new: NewQuote| shop.billing.quote(&shop.at(5), &new).await;
+    let sold = |quantity, customer| Some(SoldAs { product, quantity, customer });
+    let quoted = |amount, sold| NewQuote { sold, ..quote(amount, None) };
+    // 2 units are 10 by themselves, and 2 once 10 of the month are used.
+    assert!(ask(quoted(10, sold(2, Some(customer)))).await.unwrap().may_call);
+    assert!(!ask(quoted(11, sold(2, Some(customer)))).await.unwrap().may_call);
+    let new = NewUsage { quantity: 10, ..usage("e", customer, product) };
+    shop.billing.record_usage(&shop.at(5), &new).await.unwrap();
+    for (amount, customer, may_call) in
+        [(10, None, true), (3, Some(customer), false), (2, Some(customer), true)]
+    {
+        assert_eq!(ask(quoted(amount, sold(2, customer))).await.unwrap().may_call, may_call, "{amount}");
+    }
+    for (new, code) in [
+        (NewQuote { price: Some(Amount::ZERO), ..quoted(1, sold(1, None)) }, "invalid_field"),
+        (NewQuote { asset: "TOKENS".to_owned(), ..quoted(1, sold(1, None)) }, "invalid_field"),
+        (
+            quoted(
+                1,
+                Some(SoldAs { product: crate::id::ProductId::from_u128(1), quantity: 1, customer: None }),
+            ),
+            "not_found",
+        ),
+    ] {
+        assert_eq!(ask(new).await.unwrap_err().code(), code);
+    }
 }
