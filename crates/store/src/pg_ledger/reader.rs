@@ -167,7 +167,8 @@ impl Reader {
 
     /// Records in the order asked.
     pub(super) async fn records(&self, keys: &[RecordKey]) -> Result<Vec<Option<Record>>, Failure> {
-        let (tables, names) = row::names(keys.iter());
+        // The database takes no null character, and no key has one.
+        let (tables, names) = row::names(keys.iter().filter(|at| !at.key.contains('\0')));
         let rows = self.session.query(Sql::Records, &[&self.shard, &tables, &names]).await?;
         let mut found = std::collections::HashMap::new();
         for row in &rows {
@@ -180,13 +181,18 @@ impl Reader {
 
     /// A page of a table.
     pub(super) async fn scan(&self, scan: &Scan) -> Result<Vec<Record>, Failure> {
+        if scan.prefix.contains('\0') {
+            return Ok(Vec::new());
+        }
         let mut end = after_prefix(&scan.prefix);
         let after = scan.after.as_deref().unwrap_or_default();
+        // Between what stands before a null character and the cursor there is no key.
+        let (shown, is_cut) = after.split_once('\0').map_or((after, false), |(shown, _)| (shown, true));
         let (sql, above) = match scan.order {
-            Order::Ascending => (Sql::ScanUp, after),
+            Order::Ascending => (Sql::ScanUp, shown),
             Order::Descending => {
-                if !after.is_empty() && after.as_bytes() < end.as_bytes() {
-                    after.clone_into(&mut end);
+                if scan.after.is_some() && after.as_bytes() < end.as_bytes() {
+                    end = if is_cut { format!("{shown}\u{1}") } else { shown.to_owned() };
                 }
                 (Sql::ScanDown, "")
             }

@@ -1,13 +1,15 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
 
-use farthing_ledger::record::{Committed, Expect, RecordChange, RecordKey, RecordStore, Table, Work};
+use farthing_ledger::record::{
+    Committed, Expect, RecordChange, RecordKey, RecordStore, Table, Version, Work,
+};
 use farthing_ledger::store::LedgerStore;
 use farthing_ledger::testkit::conformance::{WALLET, hold, opening, post, void};
 use farthing_ledger::testkit::model::Dice;
-use farthing_ledger::testkit::{Fixture, MemoryLedger, Workload, conformance};
+use farthing_ledger::testkit::{Fixture, MemoryLedger, Workload, conformance, records};
 use farthing_ledger::{Net, Outcome, Remainder, Step, Timestamp};
 
 use super::{PgLedger, verify_database};
@@ -15,34 +17,40 @@ use crate::PgUrl;
 use crate::books::Tuning;
 use crate::testkit::postgres::Cluster;
 
+mod crash;
+mod race;
+
 /// So small that every batch outgrows it: holds get rows, ids are forgotten and looked up, rounds complete.
 const TINY: Tuning = Tuning { shortest_round: 8, remembered: 4, seed: 3 };
 
+/// A database, in which every fresh ledger is another shard.
 struct Databases {
-    cluster: &'static Cluster,
-    url: Mutex<String>,
+    url: String,
+    shard: AtomicI32,
     tuning: Tuning,
 }
 
 impl Databases {
     fn new(cluster: &'static Cluster, tuning: Tuning) -> Self {
-        Self { cluster, url: Mutex::new(cluster.database()), tuning }
+        Self { url: cluster.database(), shard: AtomicI32::new(0), tuning }
     }
 
     fn url(&self) -> PgUrl {
-        PgUrl::parse(&self.url.lock().unwrap()).unwrap()
+        PgUrl::parse(&self.url).unwrap()
     }
 
     fn name(&self) -> String {
-        self.url.lock().unwrap().rsplit('/').next().unwrap().to_owned()
+        self.url.rsplit('/').next().unwrap().to_owned()
     }
 
     async fn open(&self) -> PgLedger {
-        PgLedger::open_tuned(self.url(), 0, self.tuning).await.unwrap()
+        let shard = self.shard.load(Ordering::Relaxed);
+        PgLedger::open_tuned(self.url(), shard, self.tuning).await.unwrap()
     }
 
     async fn proven(&self) {
-        verify_database(&self.url(), 0).await.unwrap().unwrap();
+        let shard = self.shard.load(Ordering::Relaxed);
+        verify_database(&self.url(), shard).await.unwrap().unwrap();
     }
 }
 
@@ -51,8 +59,7 @@ impl Fixture for Databases {
     type Store = PgLedger;
 
     async fn fresh(&self) -> PgLedger {
-        let database = self.cluster.database();
-        *self.url.lock().unwrap() = database;
+        self.shard.fetch_add(1, Ordering::Relaxed);
         self.open().await
     }
 
@@ -69,13 +76,17 @@ fn at(ms: u64) -> Timestamp {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_keeps_the_contract() {
     let Some(cluster) = Cluster::shared("it_keeps_the_contract") else { return };
-    conformance::run(&Databases::new(cluster, Tuning::new(1))).await;
+    let databases = Databases::new(cluster, Tuning::new(1));
+    conformance::run(&databases).await;
+    records::run(&databases).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_keeps_the_contract_when_memory_is_short() {
     let Some(cluster) = Cluster::shared("it_keeps_the_contract_when_memory_is_short") else { return };
-    conformance::run(&Databases::new(cluster, TINY)).await;
+    let databases = Databases::new(cluster, TINY);
+    conformance::run(&databases).await;
+    records::run(&databases).await;
 }
 
 /// Two instances take turns at random, and are opened anew in between: one history, the model's.
@@ -136,6 +147,36 @@ async fn a_thousand_calls_on_a_wallet_for_four_hundred_over_two_instances() {
     assert_eq!(codes.iter().filter(|code| **code == "applied").count(), 400);
     assert_eq!(codes.iter().filter(|code| **code == "exceeds_credits").count(), 600);
     ledgers[1].verify().await.unwrap().unwrap();
+}
+
+/// Records and counters over two instances, each of which sees at once what the other was answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_instances_share_records() {
+    let Some(cluster) = Cluster::shared("two_instances_share_records") else { return };
+    let databases = Databases::new(cluster, TINY);
+    let ledgers = [databases.open().await, databases.open().await];
+    ledgers[0].transact(at(1), opening(400)).await.unwrap();
+    let stores: [&dyn RecordStore; 2] = [&ledgers[0], &ledgers[1]];
+    records::reading_and_writing(&stores, 8, 10).await;
+    records::adding(&stores, 32, 10).await;
+    records::spending(&stores, 1_000, 400).await;
+    databases.proven().await;
+}
+
+/// A commit of one instance wakes who waits at the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_elsewhere_wakes() {
+    let Some(cluster) = Cluster::shared("a_commit_elsewhere_wakes") else { return };
+    let databases = Databases::new(cluster, Tuning::new(1));
+    let (here, there) = (databases.open().await, Arc::new(databases.open().await));
+    here.transact(at(1), opening(400)).await.unwrap();
+    let last = there.changed(Version(0)).await.unwrap();
+    let waiting = tokio::spawn({
+        let there = Arc::clone(&there);
+        async move { there.changed(last).await.unwrap() }
+    });
+    here.transact(at(1), vec![Step::single(hold(1, 10, 100))]).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), Version(last.0 + 1));
 }
 
 /// A ledger with some of everything.
@@ -224,7 +265,7 @@ async fn a_flipped_byte_is_found() {
         ("ledger_old_hold", "remaining"),
         ("ledger_record", "proof"),
     ];
-    for round in 0..70 {
+    for round in 0..40 {
         let (table, column) = columns[usize::try_from(dice.below(7)).unwrap()];
         let (row, byte, bit) = (dice.below(1 << 20), dice.below(1 << 20), dice.below(8));
         let flip = format!(
