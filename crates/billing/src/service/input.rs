@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use farthing_ledger::Timestamp;
+use farthing_money::Amount;
+
 use super::ServiceError;
+use crate::budget::NO_LIMIT;
 
 /// What a caller keeps with a thing: names and values that mean nothing here.
 pub type Metadata = BTreeMap<String, String>;
@@ -49,10 +53,27 @@ pub(super) fn metadata(metadata: &Metadata) -> Result<(), ServiceError> {
     })
 }
 
-/// What an amount must be when nothing would be of no use.
-pub(super) fn some(field: &'static str, amount: farthing_money::Amount) -> Result<(), ServiceError> {
+/// An instant that has not come, or none. Check it after the answer that was given before was looked for: then the instant had not
+/// come.
+pub(super) fn later(field: &'static str, at_ms: Option<u64>, now: Timestamp) -> Result<(), ServiceError> {
+    if at_ms.is_some_and(|at| at <= now.unix_ms()) {
+        return Err(ServiceError::invalid(field, "later than now"));
+    }
+    Ok(())
+}
+
+/// More than nothing, and not [`large`].
+pub(super) fn some(field: &'static str, amount: Amount) -> Result<(), ServiceError> {
     if amount.is_zero() {
         return Err(ServiceError::invalid(field, "more than nothing"));
+    }
+    large(field, amount)
+}
+
+/// Less than 2^96 base units: so that the sums of a wallet fit 128 bits whatever comes into it.
+pub(super) fn large(field: &'static str, amount: Amount) -> Result<(), ServiceError> {
+    if amount >= NO_LIMIT {
+        return Err(ServiceError::invalid(field, "less than 2^96 base units"));
     }
     Ok(())
 }

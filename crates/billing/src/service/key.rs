@@ -148,9 +148,10 @@ impl Billing {
         if new.scopes.is_empty() {
             return Err(ServiceError::invalid("scopes", "at least one"));
         }
-        if new.expires_ms.is_some_and(|at| at <= cx.now.unix_ms()) {
-            return Err(ServiceError::invalid("expires_ms", "later than now"));
+        if let Some(done) = self.replay(cx).await? {
+            return Ok(done);
         }
+        input::later("expires_ms", new.expires_ms, cx.now)?;
         self.tenant_doc(cx, cx.tenant).await?;
         let key = ApiKey {
             id: KeyId::from(cx.id),
@@ -162,9 +163,6 @@ impl Billing {
             created_ms: cx.now.unix_ms(),
         };
         let doc = KeyDoc { key: key.clone(), hash: secret.hash(), previous: None };
-        if let Some(done) = self.replay(cx).await? {
-            return Ok(done);
-        }
         let mut draft = Draft::new();
         draft.create(cx, &key.id.text(), &doc)?;
         draft.create(&cx.operator(), &doc.hash, &Holder { tenant: cx.tenant, id: key.id.text() })?;
@@ -189,10 +187,8 @@ impl Billing {
         secret: &Secret,
         previous_until: Option<Timestamp>,
     ) -> Result<ApiKey, ServiceError> {
-        if previous_until.is_some_and(|until| until <= cx.now) {
-            return Err(ServiceError::invalid("previous_until_ms", "later than now, or missing"));
-        }
         self.change_key(cx, id, |cx, doc, draft| {
+            input::later("previous_until_ms", previous_until.map(Timestamp::unix_ms), cx.now)?;
             let keeps = previous_until.is_some();
             let forgotten = if keeps { doc.previous.replace(doc.hash.clone()) } else { doc.previous.take() };
             let gone = forgotten.into_iter().chain((!keeps).then(|| doc.hash.clone()));

@@ -105,6 +105,11 @@ impl SubjectId {
     }
 }
 
+/// How a text to which a transfer refers is written in the ledger.
+pub(super) fn reference(text: &str) -> u128 {
+    of_text("reference", &[], text)
+}
+
 /// For `#[serde(with = "names::text")]` on an id.
 #[allow(non_camel_case_types, reason = "serde calls it as a module, a schema needs a type")]
 #[derive(Debug, Clone, Copy)]

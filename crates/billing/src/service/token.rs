@@ -193,10 +193,11 @@ impl Billing {
         new: &NewToken,
         secret: &Secret,
     ) -> Result<Token, ServiceError> {
-        check(cx, new)?;
+        check(new)?;
         if let Some(done) = self.replay(cx).await? {
             return Ok(done);
         }
+        input::later("expires_ms", Some(new.expires_ms), cx.now)?;
         let path = self.load_budget(cx, new.budget).await?.path;
         let ancestors = match by {
             Authority::Owner => Vec::new(),
@@ -250,6 +251,7 @@ impl Billing {
             if by.token().is_some_and(|mine| mine != id && !was.doc.token.ancestors.contains(&mine)) {
                 by.owner()?;
             }
+            by.check(&self.load_budget(cx, was.doc.token.budget).await?.path, &Wish::Read, cx.now)?;
             if was.doc.token.state == DelegationState::Revoked {
                 return Ok(was.doc.token);
             }
@@ -322,12 +324,9 @@ impl Billing {
     }
 }
 
-fn check(cx: &Cx, new: &NewToken) -> Result<(), ServiceError> {
+fn check(new: &NewToken) -> Result<(), ServiceError> {
     input::maybe("name", new.name.as_ref(), 200)?;
     check_counterparties(new.counterparties.as_ref())?;
-    if new.expires_ms <= cx.now.unix_ms() {
-        return Err(ServiceError::invalid("expires_ms", "later than now"));
-    }
     if new.actions.is_empty() {
         return Err(ServiceError::invalid("actions", "at least one"));
     }

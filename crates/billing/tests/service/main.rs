@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod access;
 mod budgets;
 mod holds;
+mod random;
+mod refusals;
 mod tokens;
+mod wallets;
 mod world;

@@ -49,7 +49,7 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 impl Billing {
-    /// Changes a budget. A token can change only budgets below its own.
+    /// Changes a budget. A token can change only budgets below its own. Told again, it answers with the balances of then.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`], [`ServiceError::Invalid`], [`ServiceError::Delegation`]; [`ServiceError::Budget`] for a closed

@@ -14,7 +14,7 @@ use crate::service::{ATTEMPTS, Authority, Billing, Cx, Draft, Fate, ServiceError
 
 impl Billing {
     /// Closes a budget for good: nothing is spent from it any more. Nothing may be in flight and no child open. What was carved
-    /// out and is left goes back.
+    /// out and is left goes back. Told again, it answers with the balances of then.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`], [`ServiceError::Delegation`]; [`ServiceError::Budget`] when it is closed, has children or has

@@ -150,9 +150,6 @@ impl Billing {
     ) -> Result<Grant, ServiceError> {
         input::some("amount", new.amount)?;
         input::maybe("reason", new.reason.as_ref(), 500)?;
-        if new.expires_ms.is_some_and(|at| at <= cx.now.unix_ms()) {
-            return Err(ServiceError::invalid("expires_ms", "later than now"));
-        }
         let purpose = match new.purpose {
             GrantPurpose::Promotional => Purpose::Promotional,
             GrantPurpose::Paid => Purpose::Paid,
@@ -166,6 +163,7 @@ impl Billing {
             if let Some(done) = self.replay(cx).await? {
                 return Ok(done);
             }
+            input::later("expires_ms", new.expires_ms, cx.now)?;
             let mut wallet = self.ensure_wallet(cx, customer, asset).await?;
             wallet.active()?;
             let (was, mut draft) = (wallet.stored.clone(), Draft::new());

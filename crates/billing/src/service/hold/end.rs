@@ -8,9 +8,9 @@ use super::doc::HoldDoc;
 use super::{Hold, HoldState, MAX_RECEIPTS, Receipt, Spent, list};
 use crate::budget::delegation::Wish;
 use crate::budget::{Capture, PlacedError};
-use crate::id::{CounterpartyId, GroupId, SubjectId, of_text};
+use crate::id::{CounterpartyId, GroupId, SubjectId};
 use crate::service::event::EventKind;
-use crate::service::names::Named as _;
+use crate::service::names::{self, Named as _};
 use crate::service::{
     ATTEMPTS, Authority, Billing, Cx, Draft, Fate, HoldId, ServiceError, Stored, input, refused,
 };
@@ -93,7 +93,7 @@ impl HoldDoc {
             group: GroupId::from(cx.id),
             amount,
             remainder: if capture.last { Remainder::Release } else { Remainder::Keep },
-            receipt: capture.reference.as_ref().map_or(0, |text| of_text("reference", &[], text)),
+            receipt: capture.reference.as_ref().map_or(0, |text| names::reference(text)),
         };
         let steps = self.placed()?.capture(&wish)?;
         let mut doc = self.clone();
@@ -119,7 +119,7 @@ impl HoldDoc {
     pub(in crate::service) fn void(&self, cx: &Cx, void: &NewVoid) -> Result<Ended, ServiceError> {
         input::maybe("reason", void.reason.as_ref(), 500)?;
         self.open()?;
-        let reference = void.reason.as_ref().map_or(0, |text| of_text("reference", &[], text));
+        let reference = void.reason.as_ref().map_or(0, |text| names::reference(text));
         let steps = self.placed()?.void(GroupId::from(cx.id), reference);
         let mut doc = self.clone();
         doc.settle(&steps)?;

@@ -1,7 +1,7 @@
 //! Placing a hold: on the wallet's money and on every limit of the budget and all above it, in one commit with its record.
 
-use farthing_ledger::record::{Record, RecordKey};
-use farthing_ledger::{Command, Expiry, Timestamp};
+use farthing_ledger::record::RecordKey;
+use farthing_ledger::{Command, Expiry, Rejection, Timestamp};
 use farthing_money::{Amount, MoneyError};
 use serde::{Deserialize, Serialize};
 
@@ -11,11 +11,13 @@ use super::{DrawKind, Hold, HoldDraw, HoldState};
 use crate::Reason;
 use crate::budget::delegation::Wish;
 use crate::budget::{BudgetRejection, Draw, Plan, Spend};
+use crate::grant::GrantError;
 use crate::id::{BudgetId, CounterpartyId, CustomerId, SubjectId};
 use crate::service::budget::{Budget, LoadedBudget};
 use crate::service::document::{record_key, stored};
 use crate::service::event::EventKind;
 use crate::service::names::{self, Named as _};
+use crate::service::wallet::wallet_keys;
 use crate::service::{
     ATTEMPTS, Authority, Billing, Cx, Draft, Fate, HoldId, Metadata, ServiceError, Stored, cx, input, refused,
 };
@@ -68,13 +70,17 @@ impl NewHold {
         if self.id.is_some_and(|id| id.group().as_u128() != id.as_u128() || id.is_reserved()) {
             return Err(ServiceError::invalid("id", "ends in 00, and is not all zeros"));
         }
-        if self.budget.is_none() && self.customer.is_none() {
-            return Err(ServiceError::invalid("customer", "a customer and an asset, or a budget"));
-        }
-        if self.budget.is_none() && self.asset.is_none() {
-            return Err(ServiceError::invalid("asset", "a customer and an asset, or a budget"));
+        if self.budget.is_none() {
+            self.wallet()?;
         }
         Ok(())
+    }
+
+    /// The wallet, when no budget is given.
+    fn wallet(&self) -> Result<(CustomerId, &str), ServiceError> {
+        let missing = |field| ServiceError::invalid(field, "a customer and an asset, or a budget");
+        let customer = self.customer.ok_or_else(|| missing("customer"))?;
+        Ok((customer, self.asset.as_deref().ok_or_else(|| missing("asset"))?))
     }
 
     /// A hash of the wish.
@@ -155,10 +161,13 @@ impl Billing {
             Fate::Again => Ok(None),
             Fate::Refused { outcomes } => match plan.read(&outcomes) {
                 // What was drawn from several places was read before; others were faster. Reading again tells how much is left.
-                Err(BudgetRejection::InsufficientFunds { .. })
-                    if draws.len() > 1 || on.draws_several(cx.now) =>
-                {
+                Err(BudgetRejection::InsufficientFunds { .. }) if on.draws_several(cx.now) => {
+                    self.draws(cx, &on.wallet, new.amount).await?;
                     Ok(None)
+                }
+                // Another tenant's hold has the name, or something else in the ledger.
+                Err(BudgetRejection::Ledger(Rejection::ExistsWithDifferent(_))) => {
+                    Err(ServiceError::AlreadyExists { what: "hold", id: id.text() })
                 }
                 Err(rejection) => Err(rejection.into()),
                 Ok(()) => Err(refused(&outcomes)),
@@ -180,11 +189,16 @@ impl Billing {
         // Rules of the call alone come before the money.
         let whole = [Draw { account: on.path.money(), amount: spend.amount }];
         let plan = on.path.spend_drawn(spend, &whole)?;
-        let draws = self.draws(cx, &on.wallet, spend.amount).await?;
-        if draws == whole {
-            return Ok((plan, draws));
+        match self.draws(cx, &on.wallet, spend.amount).await {
+            Ok(draws) if draws == whole => Ok((plan, draws)),
+            Ok(draws) => Ok((on.path.spend_drawn(spend, &draws)?, draws)),
+            // The money is not there, and an agent learns its own limits before anything about the wallet: the ledger is asked
+            // all the same, and says which limit it is, or that it is the money.
+            Err(ServiceError::Grant(GrantError::InsufficientFunds { .. })) if on.leaf().is_some() => {
+                Ok((plan, whole.to_vec()))
+            }
+            Err(error) => Err(error),
         }
-        Ok((on.path.spend_drawn(spend, &draws)?, draws))
     }
 
     /// Opens what counts the windows that run, as a batch of its own: whoever opened one before, with whatever limit, was first.
@@ -207,45 +221,35 @@ impl Billing {
 
     /// Reads everything that a hold needs: one reading for a wallet, two for a budget, because what is above it is in its record.
     async fn first_reading(&self, cx: &Cx, new: &NewHold, id: HoldId) -> Result<First, ServiceError> {
-        let mut keys: Vec<RecordKey> = vec![record_key::<HoldDoc>(cx.tenant, &id.text())];
-        keys.extend(new.budget.map(|budget| record_key::<Budget>(cx.tenant, &budget.text())));
-        let replay = cx::replay_key(cx);
-        let has_replay = replay.is_some();
-        keys.extend(replay);
+        let on = match new.budget {
+            Some(budget) => vec![record_key::<Budget>(cx.tenant, &budget.text())],
+            None => {
+                let (customer, asset) = new.wallet()?;
+                wallet_keys(cx, customer, asset)?.to_vec()
+            }
+        };
+        let hold = record_key::<HoldDoc>(cx.tenant, &id.text());
+        let keys: Vec<RecordKey> = std::iter::once(hold).chain(on).chain(cx::replay_key(cx)).collect();
         let mut found = self.store().records(&keys).await?;
-        let replay = if has_replay { found.pop().flatten() } else { None };
+        let replay = if cx.idempotency.is_some() { found.pop().flatten() } else { None };
         if let Some(done) = self.replay_of::<Hold>(cx, replay.as_ref())? {
             return Ok(First::Done(Box::new(done)));
         }
-        let mut found = found.into_iter();
-        let (hold, budget): (Option<Record>, Option<Record>) =
-            (found.next().flatten(), found.next().flatten());
-        if let Some(hold) = hold {
-            let was = stored::<HoldDoc>(cx.tenant, &hold)?.doc;
+        let (hold, on) = found.split_at(1);
+        if let Some(hold) = hold.iter().flatten().next() {
+            let was = stored::<HoldDoc>(cx.tenant, hold)?.doc;
             let taken = || ServiceError::AlreadyExists { what: "hold", id: id.text() };
             return if was.wish == new.hash()? { Ok(First::Done(Box::new(was.hold))) } else { Err(taken()) };
         }
-        let on = match (new.budget, budget) {
-            (Some(budget), None) => {
-                return Err(ServiceError::NotFound { what: "budget", id: budget.text() });
-            }
-            (Some(_), Some(record)) => {
-                let leaf: Stored<Budget> = stored(cx.tenant, &record)?;
+        let on = match new.budget {
+            Some(budget) => {
+                let not_found = || ServiceError::NotFound { what: "budget", id: budget.text() };
+                let leaf = on.iter().flatten().next().ok_or_else(not_found)?;
+                let leaf: Stored<Budget> = stored(cx.tenant, leaf)?;
                 same_wallet(new, &leaf.doc)?;
                 self.load_above(cx, leaf).await?
             }
-            (None, _) => {
-                let missing = || ServiceError::invalid("customer", "a customer and an asset, or a budget");
-                let customer = new.customer.ok_or_else(missing)?;
-                let asset = new.asset.as_deref().ok_or_else(missing)?;
-                match self.load_wallet(cx, customer, asset).await {
-                    Ok(wallet) => LoadedBudget::wallet(wallet),
-                    Err(ServiceError::NotFound { what: "wallet", .. }) => {
-                        LoadedBudget::wallet(self.ensure_wallet(cx, customer, asset).await?)
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+            None => LoadedBudget::wallet(self.ensure_found(cx, new.wallet()?, on).await?),
         };
         Ok(First::On(Box::new(on)))
     }

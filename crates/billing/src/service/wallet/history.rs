@@ -1,7 +1,7 @@
 //! [`Transaction`]: what happened to a wallet, read from the ledger's history of its accounts, the newest first, in the words of
 //! billing. It keeps nothing of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use farthing_ledger::journal::{Entry, Event};
 use farthing_ledger::store::HistoryQuery;
@@ -13,8 +13,10 @@ use super::signed;
 use super::{LoadedWallet, Movement, MovementId};
 use crate::Reason;
 use crate::grant::Purpose;
-use crate::id::{CustomerId, GrantId, GroupId};
+use crate::id::{BudgetId, CustomerId, GrantId, GroupId};
 use crate::service::document::{record_key, stored};
+use crate::service::hold::{Hold, HoldDoc, Receipt};
+use crate::service::names::reference;
 use crate::service::names::{self, Named as _};
 use crate::service::{Billing, Cx, HoldId, Page, PageQuery, ServiceError};
 
@@ -80,6 +82,9 @@ pub struct Transaction {
     /// The hold that it belongs to.
     #[serde(default, with = "names::maybe")]
     pub hold: Option<HoldId>,
+    /// The budget that spent; none for the wallet itself.
+    #[serde(default, with = "names::maybe")]
+    pub budget: Option<BudgetId>,
     /// The movement that it is.
     #[serde(default, with = "names::maybe")]
     pub movement: Option<MovementId>,
@@ -120,32 +125,65 @@ impl Billing {
         let more = entries.len() > limit;
         let accounts = Mine::of(&wallet);
         let newest = entries.into_values().rev().take(limit);
-        let mut data: Vec<Transaction> = newest.filter_map(|entry| accounts.read(&entry)).collect();
+        let (mut data, receipts): (Vec<Transaction>, Vec<u128>) =
+            newest.filter_map(|entry| Some((accounts.read(&entry)?, receipt(&entry)))).unzip();
         let next = data.last().filter(|_| more).map(|last| last.seq.to_string());
-        self.tell_more(cx, &mut data).await?;
+        self.tell_more(cx, &mut data, &receipts).await?;
         Ok(Page { data, next })
     }
 
-    /// Adds what records know of the movements among `data`.
-    async fn tell_more(&self, cx: &Cx, data: &mut [Transaction]) -> Result<(), ServiceError> {
-        let ids: Vec<MovementId> = data.iter().filter_map(|transaction| transaction.movement).collect();
-        let keys: Vec<_> = ids.iter().map(|id| record_key::<Movement>(cx.tenant, &id.text())).collect();
+    /// Adds what records know of the movements and holds among `data`.
+    async fn tell_more(
+        &self,
+        cx: &Cx,
+        data: &mut [Transaction],
+        receipts: &[u128],
+    ) -> Result<(), ServiceError> {
+        let movements: BTreeSet<MovementId> = data.iter().filter_map(|one| one.movement).collect();
+        let holds: BTreeSet<HoldId> = data.iter().filter_map(|one| one.hold).collect();
+        let keys: Vec<_> = movements
+            .iter()
+            .map(|id| record_key::<Movement>(cx.tenant, &id.text()))
+            .chain(holds.iter().map(|id| record_key::<HoldDoc>(cx.tenant, &id.text())))
+            .collect();
         let found = self.store().records(&keys).await?;
+        let (of_movements, of_holds) = found.split_at(movements.len().min(found.len()));
         let mut known: BTreeMap<MovementId, Movement> = BTreeMap::new();
-        for record in found.into_iter().flatten() {
-            let movement = stored::<Movement>(cx.tenant, &record)?.doc;
+        for record in of_movements.iter().flatten() {
+            let movement = stored::<Movement>(cx.tenant, record)?.doc;
             known.insert(movement.id, movement);
         }
-        for transaction in data {
-            match transaction.movement.and_then(|id| known.get(&id)) {
+        let mut placed: BTreeMap<HoldId, Hold> = BTreeMap::new();
+        for record in of_holds.iter().flatten() {
+            let hold = stored::<HoldDoc>(cx.tenant, record)?.doc.hold;
+            placed.insert(hold.id, hold);
+        }
+        for (one, receipt) in data.iter_mut().zip(receipts) {
+            match one.movement.and_then(|id| known.get(&id)) {
                 Some(movement) => {
-                    transaction.reference.clone_from(&movement.reference);
-                    transaction.reason.clone_from(&movement.reason);
+                    one.reference.clone_from(&movement.reference);
+                    one.reason.clone_from(&movement.reason);
                 }
-                None => transaction.movement = None,
+                None => one.movement = None,
+            }
+            if let Some(hold) = one.hold.and_then(|id| placed.get(&id)) {
+                one.subject.clone_from(&hold.subject);
+                one.reason.clone_from(&hold.description);
+                one.budget = hold.budget;
+                let paid =
+                    |of: &&Receipt| of.reference.as_ref().is_some_and(|text| reference(text) == *receipt);
+                one.reference = hold.receipts.iter().find(paid).and_then(|receipt| receipt.reference.clone());
             }
         }
         Ok(())
+    }
+}
+
+/// What an entry says of the receipt of a payment.
+const fn receipt(entry: &Entry) -> u128 {
+    match &entry.event {
+        Event::Posted(posted) => posted.post.reference,
+        _ => 0,
     }
 }
 
@@ -188,6 +226,7 @@ impl Mine {
             held: zero,
             grant: None,
             hold: None,
+            budget: None,
             movement: None,
             subject: None,
             reference: None,
@@ -198,7 +237,11 @@ impl Mine {
             Event::Transferred(transfer) => Transaction {
                 kind: kind(transfer.code),
                 amount: transfer.amount,
-                settled: self.moved(transfer.debit, transfer.credit, transfer.amount),
+                settled: if transfer.code == Reason::Overdraft.code() {
+                    zero
+                } else {
+                    self.moved(transfer.debit, transfer.credit, transfer.amount)
+                },
                 grant: self.grant(transfer.debit, transfer.credit),
                 movement: Some(MovementId::from_u128(GroupId::of(transfer.id).as_u128())),
                 ..blank
@@ -238,7 +281,8 @@ impl Mine {
         })
     }
 
-    /// What a transfer does to what is settled: the line of credit itself is nobody's money, and what is owed counts against it.
+    /// What a transfer does to what is settled; a line of credit that is given or taken away does nothing, because the line counts
+    /// against what is in it.
     fn moved(&self, debit: AccountId, credit: AccountId, amount: Amount) -> Net {
         let counts = |id: AccountId| self.accounts.contains_key(&id);
         match (counts(debit), counts(credit)) {

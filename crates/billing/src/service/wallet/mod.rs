@@ -7,7 +7,7 @@ mod balance;
 mod history;
 mod movement;
 
-use farthing_ledger::record::{Order, Table};
+use farthing_ledger::record::{Order, Record, RecordKey, Table};
 use farthing_ledger::{AccountId, Step, Timestamp};
 use farthing_money::Amount;
 use serde::{Deserialize, Serialize};
@@ -281,7 +281,8 @@ impl Billing {
         asset: &str,
     ) -> Result<LoadedWallet, ServiceError> {
         for _ in 0..ATTEMPTS {
-            let (asset_doc, customer_doc, wallet) = self.read_wallet(cx, customer, asset).await?;
+            let found = self.store().records(&wallet_keys(cx, customer, asset)?).await?;
+            let (asset_doc, customer_doc, wallet) = read_wallet(cx, (customer, asset), &found)?;
             let stored = wallet.ok_or_else(|| no_wallet(customer, asset))?;
             let wallet = LoadedWallet { asset: asset_doc, customer: customer_doc, stored };
             if !self.refresh_entitlements(cx, &wallet).await? {
@@ -302,11 +303,26 @@ impl Billing {
         customer: CustomerId,
         asset: &str,
     ) -> Result<LoadedWallet, ServiceError> {
-        let (asset_doc, customer_doc, wallet) = self.read_wallet(cx, customer, asset).await?;
-        if wallet.is_some() {
-            return self.load_wallet(cx, customer, asset).await;
+        let found = self.store().records(&wallet_keys(cx, customer, asset)?).await?;
+        self.ensure_found(cx, (customer, asset), &found).await
+    }
+
+    /// As [`Billing::ensure_wallet`], when the records of [`wallet_keys`] were read already.
+    pub(super) async fn ensure_found(
+        &self,
+        cx: &Cx,
+        (customer, asset): (CustomerId, &str),
+        found: &[Option<Record>],
+    ) -> Result<LoadedWallet, ServiceError> {
+        let (asset_doc, customer_doc, wallet) = read_wallet(cx, (customer, asset), found)?;
+        if let Some(stored) = wallet {
+            let wallet = LoadedWallet { asset: asset_doc, customer: customer_doc, stored };
+            return if self.refresh_entitlements(cx, &wallet).await? {
+                self.load_wallet(cx, customer, asset).await
+            } else {
+                Ok(wallet)
+            };
         }
-        super::customer::active(&customer_doc)?;
         let doc = WalletDoc {
             customer,
             asset: asset.to_owned(),
@@ -327,28 +343,34 @@ impl Billing {
             Fate::Applied { .. } | Fate::Again => self.load_wallet(cx, customer, asset).await,
         }
     }
+}
 
-    async fn read_wallet(
-        &self,
-        cx: &Cx,
-        customer: CustomerId,
-        asset: &str,
-    ) -> Result<(AssetDoc, Customer, Option<Stored<WalletDoc>>), ServiceError> {
-        let code = asset::asset_key(asset).ok_or_else(|| asset::no_asset(asset))?;
-        let keys = [
-            record_key::<Customer>(cx.tenant, &customer.text()),
-            record_key::<AssetDoc>(cx.tenant, code),
-            record_key::<WalletDoc>(cx.tenant, &wallet_key(customer, code)),
-        ];
-        let mut found = self.store().records(&keys).await?.into_iter();
-        let mut next = || found.next().flatten();
-        let (customer_doc, asset_doc, wallet) = (next(), next(), next());
-        let not_found = || ServiceError::NotFound { what: "customer", id: customer.text() };
-        let customer_doc = stored::<Customer>(cx.tenant, &customer_doc.ok_or_else(not_found)?)?;
-        let asset_doc = stored::<AssetDoc>(cx.tenant, &asset_doc.ok_or_else(|| asset::no_asset(asset))?)?;
-        let wallet = wallet.map(|wallet| stored::<WalletDoc>(cx.tenant, &wallet)).transpose()?;
-        Ok((asset_doc.doc, customer_doc.doc, wallet))
-    }
+/// What a wallet's reading reads: customer, asset, wallet.
+pub(super) fn wallet_keys(
+    cx: &Cx,
+    customer: CustomerId,
+    asset: &str,
+) -> Result<[RecordKey; 3], ServiceError> {
+    let code = asset::asset_key(asset).ok_or_else(|| asset::no_asset(asset))?;
+    Ok([
+        record_key::<Customer>(cx.tenant, &customer.text()),
+        record_key::<AssetDoc>(cx.tenant, code),
+        record_key::<WalletDoc>(cx.tenant, &wallet_key(customer, code)),
+    ])
+}
+
+/// What the records of [`wallet_keys`] say.
+fn read_wallet(
+    cx: &Cx,
+    (customer, asset): (CustomerId, &str),
+    found: &[Option<Record>],
+) -> Result<(AssetDoc, Customer, Option<Stored<WalletDoc>>), ServiceError> {
+    let record = |at: usize| found.get(at).and_then(Option::as_ref);
+    let not_found = || ServiceError::NotFound { what: "customer", id: customer.text() };
+    let customer_doc = stored::<Customer>(cx.tenant, record(0).ok_or_else(not_found)?)?.doc;
+    let asset_doc = stored::<AssetDoc>(cx.tenant, record(1).ok_or_else(|| asset::no_asset(asset))?)?.doc;
+    let wallet = record(2).map(|wallet| stored::<WalletDoc>(cx.tenant, wallet)).transpose()?;
+    Ok((asset_doc, customer_doc, wallet))
 }
 
 fn no_wallet(customer: CustomerId, asset: &str) -> ServiceError {

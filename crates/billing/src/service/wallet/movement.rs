@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Lent, LoadedWallet, MAX_LENT, Wallet};
 use crate::grant::GrantError;
-use crate::id::{CustomerId, GroupId, group, of_text};
+use crate::id::{CustomerId, GroupId, group};
 use crate::service::event::EventKind;
 use crate::service::names::{self, Named};
 use crate::service::{ATTEMPTS, Billing, Cx, Document, Draft, Fate, ServiceError, input, refused};
@@ -212,7 +212,7 @@ impl Billing {
         self.move_money(cx, (customer, asset), wish).await
     }
 
-    /// Gives a line of credit, changes it or takes it away.
+    /// Gives a line of credit, changes it or takes it away. Told again, it answers with the balances of then.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`]; [`ServiceError::WrongState`] when more of it is in use than is to be left; and the store's.
@@ -222,11 +222,12 @@ impl Billing {
         (customer, asset): (CustomerId, &str),
         overdraft: Overdraft,
     ) -> Result<Wallet, ServiceError> {
+        input::large("limit", overdraft.limit)?;
         for _ in 0..ATTEMPTS {
-            if let Some(done) = self.replay(cx).await? {
-                return Ok(done);
-            }
             let mut wallet = self.ensure_wallet(cx, customer, asset).await?;
+            if self.replay::<Overdraft>(cx).await?.is_some() {
+                return self.balances(cx, &wallet).await;
+            }
             let was = wallet.stored.clone();
             if was.doc.overdraft == overdraft.limit {
                 return self.balances(cx, &wallet).await;
@@ -247,9 +248,7 @@ impl Billing {
             doc.lent.drain(..over);
             let (mut draft, movement) = (Draft::new(), wallet.movement(cx, &wish));
             draft.steps(steps).replace(cx, &was, wallet.doc())?.create(cx, &movement.id.text(), &movement)?;
-            match self.commit(&cx.part("overdraft", 0), draft, &()).await? {
-                // The answer has balances that follow from the commit, so it cannot be kept with it. Told again, it finds the
-                // line as it should be.
+            match self.commit(cx, draft, &overdraft).await? {
                 Fate::Applied { .. } => return self.balances(cx, &wallet).await,
                 Fate::Refused { outcomes } => return Err(line_in_use(&outcomes)),
                 Fate::Again => {}
@@ -360,7 +359,7 @@ impl LoadedWallet {
             MovementKind::AdjustmentCredit | MovementKind::AdjustmentDebit => outside.adjustments,
             MovementKind::Overdraft => outside.lending,
         };
-        let reference = wish.reference.as_ref().map_or(0, |text| of_text("reference", &[], text));
+        let reference = wish.reference.as_ref().map_or(0, |text| names::reference(text));
         Move { group: wish.group, other, amount: wish.amount, reference }
     }
 }
