@@ -14,6 +14,7 @@ pub mod asset;
 pub mod budget;
 pub mod customer;
 mod cx;
+pub mod deposit;
 mod document;
 mod draft;
 mod error;
@@ -33,7 +34,10 @@ mod secret;
 mod shop;
 pub mod subject;
 pub mod tenant;
+#[cfg(test)]
+mod testing;
 pub mod token;
+pub mod topup;
 mod turns;
 pub mod usage;
 pub mod vendor;

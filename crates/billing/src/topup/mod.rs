@@ -14,14 +14,18 @@
 //! It moves no money and knows no source; how long to wait before asking again about an unknown outcome is the caller's choice. An old balance cannot start an attempt after a credit: balances carry the place
 //! in the journal at which they were read.
 
+mod keep;
+
 use farthing_ledger::{Net, Timestamp};
 use farthing_money::{Amount, Rounding};
+use serde::{Deserialize, Serialize};
 
 use crate::Period;
 use crate::id::GroupId;
 
-/// How much one attempt is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How much one attempt is for. In JSON `{"steps":"500"}` or `{"target":"2000"}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Size {
     /// As many times this much as it takes to be at the threshold again.
     Steps(Amount),
@@ -36,10 +40,11 @@ pub struct TopUpRule {
     size: Size,
     cap_per_day: Amount,
     back_off: BackOff,
+    unit: Amount,
 }
 
 /// How long to wait after soft declines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BackOff {
     /// After the first, in milliseconds; twice as long after each further one.
     pub first_ms: u64,
@@ -59,6 +64,11 @@ pub enum RuleError {
     /// The cap does not allow one attempt.
     #[error("the cap a day is less than one top-up")]
     BadCap,
+    /// The source cannot be charged such an amount.
+    #[error(
+        "the size of a top-up and the cap a day have to be whole units of what the source can be charged"
+    )]
+    BadUnit,
     /// Waiting for nothing, or no attempt at all.
     #[error("a back-off waits at least a millisecond, and allows at least one decline")]
     BadBackOff,
@@ -71,6 +81,7 @@ impl RuleError {
         match self {
             Self::BadSize => "topup_bad_size",
             Self::BadCap => "topup_bad_cap",
+            Self::BadUnit => "topup_bad_unit",
             Self::BadBackOff => "topup_bad_back_off",
         }
     }
@@ -169,8 +180,9 @@ pub enum Notice {
     CapReached,
 }
 
-/// A rule and where it stands: what the caller keeps in its row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A rule and where it stands: what the caller keeps in its row. It is written as JSON, and checked when it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "keep::Kept", into = "keep::Kept")]
 pub struct TopUp {
     rule: TopUpRule,
     state: State,
@@ -211,7 +223,46 @@ impl TopUpRule {
         if back_off.first_ms == 0 || back_off.longest_ms < back_off.first_ms || back_off.most == 0 {
             return Err(RuleError::BadBackOff);
         }
-        Ok(Self { threshold, size, cap_per_day, back_off })
+        Ok(Self { threshold, size, cap_per_day, back_off, unit: Amount::from_base(1) })
+    }
+
+    /// The same rule for a source that takes whole multiples of `unit` only, such as a card that pays whole cents.
+    ///
+    /// # Errors
+    /// [`RuleError::BadUnit`] when steps or cap are no multiples of it.
+    pub fn in_units_of(self, unit: Amount) -> Result<Self, RuleError> {
+        let whole = |amount: Amount| !unit.is_zero() && amount.base().is_multiple_of(unit.base());
+        let size = match self.size {
+            Size::Steps(amount) | Size::Target(amount) => amount,
+        };
+        if !whole(size) || !whole(self.cap_per_day) {
+            return Err(RuleError::BadUnit);
+        }
+        Ok(Self { unit, ..self })
+    }
+
+    /// It is kept that this much is available.
+    #[must_use]
+    pub const fn threshold(&self) -> Amount {
+        self.threshold
+    }
+
+    /// How much one attempt is for.
+    #[must_use]
+    pub const fn sized(&self) -> Size {
+        self.size
+    }
+
+    /// The most of a day (UTC).
+    #[must_use]
+    pub const fn cap_per_day(&self) -> Amount {
+        self.cap_per_day
+    }
+
+    /// How long to wait after soft declines.
+    #[must_use]
+    pub const fn back_off(&self) -> BackOff {
+        self.back_off
     }
 
     /// What one attempt has to be for, when `left` may be charged today; nothing when nothing is missing or allowed.
@@ -228,7 +279,10 @@ impl TopUpRule {
             return Amount::ZERO;
         }
         match self.size {
-            Size::Target(target) => missing(target).min(left),
+            // What is missing, up to the next whole unit; or as many of them as the cap allows.
+            Size::Target(target) => {
+                self.whole(missing(target), Rounding::Up).min(self.whole(left, Rounding::Down))
+            }
             // Whole steps: as many as it takes, or as many as the cap allows.
             Size::Steps(step) => {
                 let steps = |amount: Amount, rounding| amount.checked_div(step.base(), rounding);
@@ -237,6 +291,11 @@ impl TopUpRule {
                 step.checked_mul(wanted.min(allowed).base()).unwrap_or(Amount::ZERO)
             }
         }
+    }
+
+    fn whole(&self, amount: Amount, rounding: Rounding) -> Amount {
+        let units = amount.checked_div(self.unit.base(), rounding).unwrap_or(Amount::ZERO);
+        units.checked_mul(self.unit.base()).unwrap_or(Amount::ZERO)
     }
 
     fn wait_ms(&self, declines: u32) -> u64 {
@@ -256,6 +315,36 @@ impl TopUp {
     #[must_use]
     pub const fn state(&self) -> State {
         self.state
+    }
+
+    /// The rule.
+    #[must_use]
+    pub const fn rule(&self) -> TopUpRule {
+        self.rule
+    }
+
+    /// The attempt that is under way.
+    #[must_use]
+    pub const fn attempt(&self) -> Option<Attempt> {
+        match self.state {
+            State::Charging(attempt) | State::Crediting(attempt) => Some(attempt),
+            State::Idle | State::BackingOff { .. } | State::Paused => None,
+        }
+    }
+
+    /// What was attempted on the day of the last attempt, and not declined; and when that day began.
+    #[must_use]
+    pub const fn attempted(&self) -> (Timestamp, Amount) {
+        (self.day.start, self.day.attempted)
+    }
+
+    /// Another rule, which counts from the next attempt on. What is under way, and what was attempted today, stays.
+    #[must_use]
+    pub fn with_rule(self, rule: TopUpRule) -> Self {
+        // A new cap may not be reached: then it is told again.
+        let day =
+            Day { cap_told: self.day.cap_told && rule.cap_per_day <= self.rule.cap_per_day, ..self.day };
+        Self { rule, day, ..self }
     }
 
     /// Takes in what happened. Write the new state, then do what is answered; nothing is answered to what is old news.

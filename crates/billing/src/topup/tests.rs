@@ -64,6 +64,59 @@ fn one_attempt_closes_the_gap_within_the_cap() {
 }
 
 #[test]
+fn a_source_is_charged_whole_units() {
+    // size, cap, available -> what is charged of a source that takes tens
+    let cases = [
+        (Size::Target(amount(300)), 1_000, 94, 210),
+        (Size::Target(amount(300)), 1_000, 90, 210),
+        (Size::Target(amount(300)), 200, 95, 200),
+        (Size::Steps(amount(50)), 1_000, 49, 100),
+    ];
+    for (size, cap, available, expected) in cases {
+        let rule = rule(100, size, cap).in_units_of(amount(10)).unwrap();
+        let actions = TopUp::new(rule).handle(look(available, 1), at(0));
+        assert!(matches!(actions[..], [Action::Charge(it)] if it.amount.base() == expected), "{actions:?}");
+    }
+    for (size, cap, unit) in [
+        (Size::Target(amount(305)), 1_000, 10),
+        (Size::Steps(amount(55)), 1_000, 10),
+        (Size::Steps(amount(50)), 105, 10),
+        (Size::Steps(amount(50)), 100, 0),
+    ] {
+        let error = rule(100, size, cap).in_units_of(amount(unit)).unwrap_err();
+        assert_eq!(error.code(), "topup_bad_unit", "{size:?} {cap} {unit}");
+    }
+}
+
+#[test]
+fn what_is_written_is_read_and_checked() {
+    let rule = rule(100, Size::Target(amount(300)), 1_000).in_units_of(amount(10)).unwrap();
+    let mut topup = TopUp::new(rule);
+    let mut states = vec![topup];
+    for event in [
+        look(0, 1),
+        Event::Declined(group(1), Decline::Soft),
+        look(0, 2),
+        Event::Charged(group(2)),
+        Event::Credited { id: group(2), as_of: 9 },
+        look(0, 3),
+        Event::Declined(group(3), Decline::Hard),
+    ] {
+        let _ = topup.handle(event, at(7 * HOUR));
+        states.push(topup);
+    }
+    for topup in states {
+        let json = serde_json::to_string(&topup).unwrap();
+        assert_eq!(serde_json::from_str::<TopUp>(&json).unwrap(), topup, "{json}");
+    }
+    let json = serde_json::to_string(&TopUp::new(rule)).unwrap();
+    for (from, to) in [("\"1000\"", "\"0\""), ("\"10\"", "\"7\""), ("idle", "busy")] {
+        assert!(json.contains(from), "{json}");
+        assert!(serde_json::from_str::<TopUp>(&json.replace(from, to)).is_err(), "{from} {to}");
+    }
+}
+
+#[test]
 fn rules_are_refused_in_one_order() {
     let none = BackOff { first_ms: 0, ..BACK_OFF };
     let cases = [

@@ -46,6 +46,8 @@ pub(super) enum Nonce {
     Expiring,
     /// The account's own: of all transactions with this nonce, the chain executes one.
     Account(u64),
+    /// A sequence of its own, of which only the first is used: of all transactions with this key, the chain executes one.
+    Once(U256),
 }
 
 impl Nonce {
@@ -53,12 +55,13 @@ impl Nonce {
         match self {
             Self::Expiring => TEMPO_EXPIRING_NONCE_KEY,
             Self::Account(_) => U256::ZERO,
+            Self::Once(key) => key,
         }
     }
 
     const fn number(self) -> u64 {
         match self {
-            Self::Expiring => 0,
+            Self::Expiring | Self::Once(_) => 0,
             Self::Account(nonce) => nonce,
         }
     }

@@ -18,6 +18,7 @@ pub mod keychain;
 mod logs;
 pub mod memo;
 pub mod offline;
+pub mod once;
 mod payer;
 mod payload;
 pub mod proof;
@@ -37,6 +38,8 @@ mod verifier;
 mod wallet;
 
 pub use error::ChargeError;
+/// The instant that this module is told: whoever calls it needs no other crate for it.
+pub use farthing_protocol::UnixMs;
 pub use key::{KeyError, PrivateKey};
 pub use payer::{PayMode, TempoPayer, TempoPayerBuilder};
 pub use payload::Payload;

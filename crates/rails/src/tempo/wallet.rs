@@ -92,7 +92,7 @@ pub struct Sent {
 #[derive(Debug, Clone)]
 pub struct Wallet {
     chain_id: u64,
-    rpc: TempoRpc,
+    pub(super) rpc: TempoRpc,
 }
 
 impl Wallet {
@@ -142,6 +142,15 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`]; [`WalletError::Unknown`] when it may have happened.
     pub async fn send(&self, key: &PrivateKey, transfer: Transfer, now: UnixMs) -> Result<Sent, WalletError> {
+        self.send_with(key, transfer, (Nonce::Expiring, now)).await
+    }
+
+    pub(super) async fn send_with(
+        &self,
+        key: &PrivateKey,
+        transfer: Transfer,
+        (nonce, now): (Nonce, UnixMs),
+    ) -> Result<Sent, WalletError> {
         self.rpc.expect_chain(self.chain_id).await?;
         let intention = Intention {
             chain_id: self.chain_id,
@@ -153,7 +162,7 @@ impl Wallet {
             fee_tokens: Vec::new(),
             now,
             valid_until: None,
-            nonce: Nonce::Expiring,
+            nonce,
         };
         let tx = compose::compose(&self.rpc, &intention).await.map_err(composed)?;
         let signed = transaction::sign(key, tx);

@@ -24,6 +24,7 @@ use crate::id::{CustomerId, GrantId};
 pub use balance::{GrantBalance, Part, Wallet, signed};
 pub use history::{Transaction, TransactionKind};
 pub use movement::{Adjust, Chargeback, Credit, Direction, Movement, MovementId, MovementKind, Overdraft};
+pub(in crate::service) use movement::{Wish, stale_or};
 
 /// The most grants that run at one time in one wallet, and the most entitlements.
 pub const MAX_GRANTS: usize = 60;
