@@ -1,5 +1,7 @@
-//! Proving a ledger in PostgreSQL: the journal by its hash chain and by adding it up, and everything beside it by the journal, all
-//! in one snapshot.
+//! Proving a ledger in PostgreSQL: the journal by its hash chain and by adding it up, and everything beside it by the journal.
+//!
+//! What is overwritten while serving is read in one snapshot, with the end that the log had then; it is short, because a snapshot
+//! that is held for long makes every update of the log's end slower. The journal up to that end stays as it is, and is read after.
 
 use farthing_ledger::journal::Head;
 use farthing_ledger::verify::{Fault, Report, Verifier};
@@ -24,8 +26,9 @@ const JOURNAL: &str = "SELECT j.body, j.hash, j.id, j.ends, j.prev_debit, j.prev
      FROM ledger_journal j
      LEFT JOIN ledger_account d ON d.shard = j.shard AND d.place = j.debit
      LEFT JOIN ledger_account c ON c.shard = j.shard AND c.place = j.credit
-     WHERE j.shard = $1 AND j.seq > $2 ORDER BY j.seq LIMIT $3";
+     WHERE j.shard = $1 AND j.seq > $2";
 const OLD_HOLDS: &str = "SELECT id, remaining FROM ledger_old_hold WHERE shard = $1";
+const BEYOND: &str = "SELECT seq FROM ledger_journal WHERE shard = $1 AND seq > $2 LIMIT 1";
 /// Too many to be held in memory: checked row by row.
 const RECORDS: &str = "SELECT tbl, key, revision, body, proof FROM ledger_record
      WHERE shard = $1 AND (tbl, key) > ($2, $3) ORDER BY tbl, key LIMIT $4";
@@ -51,17 +54,13 @@ fn storage(what: String) -> Found {
     Found::Fault(Fault::Storage { what })
 }
 
-/// Proves the ledger on a connection of its own.
+/// Proves the ledger on a connection that is used for nothing else.
 pub(super) async fn audit(
     client: &Client,
     shard: i32,
     shown: Option<&Shown>,
 ) -> Result<Result<Report, Fault>, Failure> {
-    client.batch_execute(SNAPSHOT).await?;
     let result = prove(client, shard, shown).await;
-    if !client.is_closed() {
-        client.batch_execute("ROLLBACK").await?;
-    }
     match result {
         Ok(report) => Ok(Ok(report)),
         Err(Found::Fault(fault)) => Ok(Err(fault)),
@@ -70,11 +69,15 @@ pub(super) async fn audit(
 }
 
 async fn prove(client: &Client, shard: i32, shown: Option<&Shown>) -> Result<Report, Found> {
+    client.batch_execute(SNAPSHOT).await?;
     let marks = marks(client, shard).await?;
-    let mut audit =
-        Audit { verifier: Verifier::new(), beside: beside(client, shard).await?, shown, seq: 0, fault: None };
+    let beside = beside(client, shard).await?;
+    check_marks(client, shard, &marks).await?;
+    client.batch_execute("COMMIT; SET statement_timeout TO 0").await?;
+    let mut audit = Audit { verifier: Verifier::new(), beside, shown, seq: 0, fault: None };
     audit.compare();
-    pages(client, shard, (JOURNAL, 6), i64::MIN, |row| audit.add(row)).await?;
+    let journal = format!("{JOURNAL} AND j.seq <= {} ORDER BY j.seq LIMIT $3", marks.head.seq);
+    pages(client, shard, (&journal, 6), i64::MIN, |row| audit.add(row)).await?;
     if let Some(fault) = audit.fault {
         return Err(Found::Fault(fault));
     }
@@ -84,8 +87,7 @@ async fn prove(client: &Client, shard: i32, shown: Option<&Shown>) -> Result<Rep
     }
     audit.verifier.ends_at(&marks.head).map_err(Found::Fault)?;
     audit.beside.finish(&audit.verifier).map_err(Found::Fault)?;
-    check_marks(client, shard, &marks).await?;
-    check_records(client, shard, &marks).await?;
+    check_records(client, shard).await?;
     audit.verifier.finish().map_err(Found::Fault)
 }
 
@@ -167,30 +169,36 @@ async fn check_marks(client: &Client, shard: i32, marks: &Marks) -> Result<(), F
         return Err(storage("a mark says that more is on disk than there is".into()));
     }
     let Marks { head, replay_from, sweep, aged_to, .. } = marks;
+    if client.query_opt(BEYOND, &[&shard, &books::row::signed(head.seq)]).await?.is_some() {
+        return Err(storage(format!("there are entries after entry {}, where the log ends", head.seq)));
+    }
     if *replay_from > sweep.began + 1 || sweep.began > head.seq || *aged_to > head.seq {
         return Err(storage("the marks of the checkpoints are not in order".into()));
     }
     Ok(())
 }
 
-async fn check_records(client: &Client, shard: i32, marks: &Marks) -> Result<(), Found> {
-    let (mut table, mut key) = (String::new(), String::new());
+async fn check_records(client: &Client, shard: i32) -> Result<(), Found> {
+    let (mut table, mut key, mut last) = (String::new(), String::new(), 0);
     loop {
         let rows = client.query(RECORDS, &[&shard, &table, &key, &super::recover::PAGE]).await?;
         for row in &rows {
             let found = row::record(row)?;
             let record = found.record.map_err(storage)?;
-            if record.revision.0 == 0 || record.revision.0 > marks.version {
-                let what =
-                    format!("record {:?} of {} is of a commit that there is not", found.key, found.table);
-                return Err(storage(what));
+            if record.revision.0 == 0 {
+                return Err(storage(format!("record {:?} of {} is of no commit", found.key, found.table)));
             }
+            last = last.max(record.revision.0);
             (table, key) = (found.table, found.key);
         }
         if rows.is_empty() {
-            return Ok(());
+            break;
         }
     }
+    if last > marks(client, shard).await?.version {
+        return Err(storage("a record is of a commit that there is not".into()));
+    }
+    Ok(())
 }
 
 fn sixteen(row: &Row, column: usize) -> Result<Option<u128>, Failure> {

@@ -12,11 +12,11 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::error::Failure;
-use super::flush::{Flush, Syncing, Waiting};
+use super::flush::{Flush, Waiting};
 use super::row::{self, number};
 use super::sql::{Session, Sql};
 use super::view::{SharedView, Step, View};
-use super::writer::Place;
+use super::writer::Recovery;
 use crate::books::row::signed;
 use crate::postgres::connector::Connector;
 use crate::postgres::error::PgError;
@@ -38,10 +38,8 @@ pub(super) type Reading = Arc<Mutex<Connector<Sql>>>;
 pub(super) type Fresh = oneshot::Sender<Result<(), StoreError>>;
 
 pub(super) struct Follower {
-    pub(super) place: Place,
+    pub(super) recovery: Recovery,
     pub(super) reading: Reading,
-    pub(super) syncing: Syncing,
-    pub(super) flusher: mpsc::Sender<Flush>,
     pub(super) view: SharedView,
     pub(super) commits: watch::Sender<Version>,
     /// What was committed and is not marked durable, and since when.
@@ -80,8 +78,9 @@ impl Follower {
                 }
                 Failure::Diverged if attempt < 3 => {
                     tracing::warn!("the log is another one than was shown; it is read again");
-                    let log = self.place.recover().await?;
+                    let log = self.recovery.run().await?;
                     *self.view.write() = View::of(&log.books);
+                    self.commits.send_replace(Version(log.marks.version));
                 }
                 failure => return Err(failure),
             }
@@ -90,7 +89,7 @@ impl Follower {
     }
 
     async fn follow(&mut self, session: &Session) -> Result<(), Failure> {
-        let shard = self.place.shard;
+        let shard = self.recovery.place.shard;
         loop {
             let head = self.view.read().head();
             let from = signed(head.seq);
@@ -143,11 +142,11 @@ impl Follower {
                 }
                 self.unmarked = None;
                 // Only what is seen after that connection was there: see `flush`.
-                let syncing = self.syncing.lock().await.session().await?;
-                let Ends { seq, version, .. } = Ends::read(session, self.place.shard).await?;
+                let syncing = self.recovery.syncing.lock().await.session().await?;
+                let Ends { seq, version, .. } = Ends::read(session, self.recovery.place.shard).await?;
                 let flush =
                     Flush { session: syncing, seq, version, news: Vec::new(), waiting: Waiting::Nobody };
-                drop(self.flusher.try_send(flush));
+                drop(self.recovery.flusher.try_send(flush));
             }
             _ => self.unmarked = Some((marks.seq, marks.version, Instant::now())),
         }

@@ -55,7 +55,7 @@ use follower::{Ends, Follower, Fresh, Reading};
 use reader::{Reader, Shown, Used};
 use sql::{Session, Sql};
 use view::{SharedView, View};
-use writer::{Place, Request, Writer};
+use writer::{Place, Recovery, Request, Writer};
 
 /// The longest queues: past them, callers wait for a place.
 const WRITES: usize = 8_192;
@@ -128,42 +128,35 @@ impl PgLedger {
         let syncing = Session::open(&url, Access::Write).await.map_err(failed)?;
         let log = recover::recover(&client, shard, tuning).await.map_err(broken)?;
         let place = Place { url: Arc::new(url), shard, tuning };
-        Ok(Self::start(place, log, syncing).await)
+        Self::start(place, log, syncing).await.map_err(broken)
     }
 
-    async fn start(place: Place, log: log::Log, first: Session) -> Self {
+    async fn start(place: Place, log: log::Log, first: Session) -> Result<Self, Failure> {
         let connector = |access, session| Connector::<Sql>::new(Arc::clone(&place.url), access, session);
-        let (seq, version) = (log.head().seq, log.marks.version);
         let view = SharedView::new(View::of(&log.books));
         let commits = watch::Sender::new(Version(0));
         let syncing: Syncing = Arc::new(Mutex::new(connector(Access::Write, Some(first))));
         let (flusher, flushes) = mpsc::channel(FLUSHES);
         let (queue, requests) = mpsc::channel(WRITES);
         let (fresh, asked) = mpsc::channel(READS);
-        if let Ok(session) = syncing.lock().await.session().await {
-            let flush = Flush { session, seq, version, news: Vec::new(), waiting: Waiting::Nobody };
-            drop(flusher.try_send(flush));
-        }
         let flushing = Flusher::new(place.shard, Arc::clone(&syncing), view.clone(), commits.clone());
-        let connectors = (connector(Access::Write, None), Arc::clone(&syncing));
-        let writer = Writer::new(place.clone(), log, connectors, flusher.clone(), view.clone());
+        let flushing = tokio::spawn(flushing.run(flushes));
+        let recovery =
+            Recovery { place: place.clone(), syncing: Arc::clone(&syncing), flusher: flusher.clone() };
+        let session = syncing.lock().await.session().await?;
+        recovery.secure(session, &log).await?;
+        let writer = Writer::new(log, connector(Access::Write, None), recovery.clone(), view.clone());
         let follower = Follower {
-            place: place.clone(),
+            recovery,
             reading: Arc::new(Mutex::new(connector(Access::Read, None))),
-            syncing: Arc::clone(&syncing),
-            flusher: flusher.clone(),
             view: view.clone(),
             commits: commits.clone(),
             unmarked: None,
         };
         let reading = Arc::new(Mutex::new(connector(Access::Read, None)));
-        let tasks = vec![
-            tokio::spawn(flushing.run(flushes)),
-            tokio::spawn(writer.run(requests)),
-            tokio::spawn(follower.run(asked)),
-        ];
+        let tasks = vec![flushing, tokio::spawn(writer.run(requests)), tokio::spawn(follower.run(asked))];
         let (queue, fresh, flusher) = (Some(queue), Some(fresh), Some(flusher));
-        Self { place, queue, fresh, flusher, reading, syncing, view, commits, tasks }
+        Ok(Self { place, queue, fresh, flusher, reading, syncing, view, commits, tasks })
     }
 
     /// Answers what is queued, and ends.
@@ -299,7 +292,7 @@ impl LedgerStore for PgLedger {
 
     async fn known(&self, id: TransferId) -> Result<Option<Known>, StoreError> {
         // A hold that ends, or is placed, between the two looks is found by the next.
-        for _ in 0..100 {
+        for _ in 0..500 {
             self.refresh().await?;
             let (open, shown) = {
                 let view = self.view.read();
@@ -339,7 +332,7 @@ impl LedgerStore for PgLedger {
         Ok(self.view.read().head())
     }
 
-    /// Reads everything in one snapshot, on a connection of its own.
+    /// Reads everything, on a connection of its own.
     async fn verify(&self) -> Result<Result<Report, Fault>, StoreError> {
         self.refresh().await?;
         let shown = {

@@ -10,11 +10,13 @@ use farthing_ledger::store::LedgerStore;
 use farthing_ledger::testkit::conformance::{WALLET, hold, opening, post, void};
 use farthing_ledger::testkit::model::Dice;
 use farthing_ledger::testkit::{Fixture, MemoryLedger, Workload, conformance, records};
-use farthing_ledger::{Net, Outcome, Remainder, Step, Timestamp};
+use farthing_ledger::{Net, Outcome, Remainder, Step, Timestamp, TransferId};
 
+use super::sql::{Session, Sql};
 use super::{PgLedger, verify_database};
 use crate::PgUrl;
 use crate::books::Tuning;
+use crate::postgres::session::Access;
 use crate::testkit::postgres::Cluster;
 
 mod crash;
@@ -177,6 +179,107 @@ async fn a_commit_elsewhere_wakes() {
     });
     here.transact(at(1), vec![Step::single(hold(1, 10, 100))]).await.unwrap();
     assert_eq!(waiting.await.unwrap(), Version(last.0 + 1));
+}
+
+/// A process that hangs while it holds the end of the log is cut off by the server; others wait for that long and go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_hangs_does_not_hold_the_log() {
+    let Some(cluster) = Cluster::shared("a_process_that_hangs_does_not_hold_the_log") else { return };
+    let databases = Databases::new(cluster, TINY);
+    let ledger = databases.open().await;
+    ledger.transact(at(1), opening(400)).await.unwrap();
+    let hanging = Session::open(&databases.url(), Access::Write).await.unwrap();
+    hanging.begin_with("BEGIN").await.unwrap();
+    assert_eq!(hanging.query(Sql::Lock, &[&0_i32]).await.unwrap().len(), 1);
+    let outcomes = ledger.transact(at(1), vec![Step::single(hold(1, 10, 100))]).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Applied]);
+    assert!(hanging.query(Sql::Lock, &[&0_i32]).await.is_err());
+}
+
+/// Others have written more than is read while the log is held, and more than is remembered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_far_behind_catches_up() {
+    let Some(cluster) = Cluster::shared("whoever_is_far_behind_catches_up") else { return };
+    let databases = Databases::new(cluster, TINY);
+    let ledgers = [databases.open().await, databases.open().await];
+    ledgers[0].transact(at(1), opening(1 << 60)).await.unwrap();
+    let many = |from: u128| (from..from + 5_000).map(|id| Step::single(hold(id, 1, 100))).collect();
+    for from in [10_000, 20_000] {
+        let outcomes = ledgers[1].transact(at(1), many(from)).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Applied));
+    }
+    let steps = [hold(24_999, 1, 100), hold(30_000, 1, 100)].map(Step::single);
+    let outcomes = ledgers[0].transact(at(1), steps.into()).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Exists, Outcome::Applied]);
+    assert_eq!(ledgers[0].head().await.unwrap(), ledgers[1].head().await.unwrap());
+    databases.proven().await;
+}
+
+/// A backup is put back under a ledger that runs: its books are ahead of the log, and are read anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_backup_is_noticed() {
+    let Some(cluster) = Cluster::shared("a_restored_backup_is_noticed") else { return };
+    let databases = Databases::new(cluster, TINY);
+    let ledger = databases.open().await;
+    ledger.transact(at(1), opening(400)).await.unwrap();
+    let one = async |id, amount| {
+        let steps = vec![Step::single(hold(id, amount, 100))];
+        ledger.transact(at(1), steps).await.unwrap()[0].code()
+    };
+    assert_eq!(one(1, 100).await, "applied");
+    let dump = cluster.home().join(format!("{}.dump", databases.name()));
+    let dump = dump.to_str().unwrap();
+    cluster.run("pg_dump", &["-Fc", "-d", &databases.url, "-f", dump]).unwrap();
+    for (ids, how) in [([2, 3], "as many entries as were lost"), ([4, 5], "fewer")] {
+        assert_eq!(one(ids[0], 100).await, "applied");
+        assert_eq!(one(ids[1], 100).await, "applied");
+        cluster.run("pg_restore", &["--clean", "-d", &databases.url, dump]).unwrap();
+        if ids[0] == 2 {
+            // Somebody else goes on meanwhile, so that the log is as long as before.
+            let other = databases.open().await;
+            let steps = [hold(20, 100, 100), hold(21, 100, 100)].map(Step::single);
+            other.transact(at(1), steps.into()).await.unwrap();
+            assert_eq!(one(22, 101).await, "exceeds_credits", "{how}");
+            assert_eq!(one(22, 100).await, "applied", "{how}");
+            cluster.run("pg_restore", &["--clean", "-d", &databases.url, dump]).unwrap();
+        }
+        let wallet = ledger.accounts(&[WALLET]).await.unwrap()[0].unwrap();
+        assert_eq!(wallet.balances().held.base(), 100, "{how}");
+        assert_eq!(ledger.known(TransferId::from_u128(ids[0])).await.unwrap(), None, "{how}");
+        ledger.verify().await.unwrap().unwrap();
+    }
+    assert_eq!(one(2, 300).await, "applied");
+    databases.proven().await;
+}
+
+/// Connections that are cut while they are idle, or at work, cost nobody anything but time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_break_are_made_again() {
+    let Some(cluster) = Cluster::shared("connections_that_break_are_made_again") else { return };
+    let databases = Databases::new(cluster, TINY);
+    let ledger = databases.open().await;
+    ledger.transact(at(1), opening(400)).await.unwrap();
+    let cut = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{}'",
+        databases.name()
+    );
+    for id in 1..=5 {
+        assert_ne!(cluster.sql("postgres", &cut), "0");
+        let steps = vec![Step::single(hold(id, 10, 100))];
+        let outcomes = match ledger.transact(at(1), steps.clone()).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                assert_eq!(error.code(), "ledger_outcome_unknown");
+                ledger.transact(at(1), steps).await.unwrap()
+            }
+        };
+        assert!(matches!(outcomes[0], Outcome::Applied | Outcome::Exists));
+        assert_ne!(cluster.sql("postgres", &cut), "0");
+        let wallet = ledger.accounts(&[WALLET]).await.unwrap()[0].unwrap();
+        assert_eq!(wallet.balances().held.base(), id * 10);
+        assert_eq!(ledger.records(&[records::thing("none")]).await.unwrap(), [None]);
+    }
+    databases.proven().await;
 }
 
 /// A ledger with some of everything.

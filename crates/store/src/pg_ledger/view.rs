@@ -63,6 +63,8 @@ impl View {
             return Step::Diverged;
         }
         if self.replay.add(entry).is_err() {
+            // Stays where it was, so that whoever comes next finds out too, and the view is made anew.
+            self.chain.rewind(before);
             return Step::Diverged;
         }
         if let Some(movement) = entry.event.movement() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_ledger::record::{Committed, Work};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::batch::{self, Done, Progress};
@@ -47,35 +47,50 @@ pub(super) struct Place {
     pub(super) tuning: Tuning,
 }
 
-impl Place {
-    /// Reads the books on a connection of its own.
-    pub(super) async fn recover(&self) -> Result<Log, Failure> {
+/// Reads the books anew, and makes durable what they say.
+#[derive(Clone)]
+pub(super) struct Recovery {
+    pub(super) place: Place,
+    pub(super) syncing: Syncing,
+    pub(super) flusher: mpsc::Sender<Flush>,
+}
+
+impl Recovery {
+    pub(super) async fn run(&self) -> Result<Log, Failure> {
+        let Place { url, shard, tuning } = &self.place;
+        // First the connection that will make it durable: see `flush`.
+        let session = self.syncing.lock().await.session().await?;
         let reading = async {
-            let client = session::connect(&self.url, Access::Read).await?;
-            Ok(recover::recover(&client, self.shard, self.tuning).await)
+            let client = session::connect(url, Access::Read).await?;
+            Ok(recover::recover(&client, *shard, *tuning).await)
         };
-        within(RECOVERY, "reading the books", reading).await?
+        let log = within(RECOVERY, "reading the books", reading).await??;
+        self.secure(session, &log).await?;
+        Ok(log)
+    }
+
+    /// Waits until all that the books say is on disk.
+    pub(super) async fn secure(&self, session: Arc<Session>, log: &Log) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        let (seq, version) = (log.head().seq, log.marks.version);
+        let flush = Flush { session, seq, version, news: Vec::new(), waiting: Waiting::Reader(reply) };
+        let lost = || PgError::Broken("what was read could not be made durable".into());
+        self.flusher.send(flush).await.map_err(|_| lost())?;
+        answer.await.map_err(|_| lost())?.map_err(|_| lost())?;
+        Ok(())
     }
 }
 
 pub(super) struct Writer {
-    place: Place,
     appending: Connector<Sql>,
-    syncing: Syncing,
-    flusher: mpsc::Sender<Flush>,
+    recovery: Recovery,
     view: SharedView,
     log: Option<Log>,
 }
 
 impl Writer {
-    pub(super) fn new(
-        place: Place,
-        log: Log,
-        (appending, syncing): (Connector<Sql>, Syncing),
-        flusher: mpsc::Sender<Flush>,
-        view: SharedView,
-    ) -> Self {
-        Self { place, appending, syncing, flusher, view, log: Some(log) }
+    pub(super) fn new(log: Log, appending: Connector<Sql>, recovery: Recovery, view: SharedView) -> Self {
+        Self { appending, recovery, view, log: Some(log) }
     }
 
     /// Runs until every sender is gone and everything that was queued is answered.
@@ -106,7 +121,7 @@ impl Writer {
                 let callers = requests.into_iter().map(|request| request.reply).zip(answers).collect();
                 let waiting = Waiting::Callers(callers);
                 let flush = Flush { session, seq, version, news, waiting };
-                if let Err(lost) = self.flusher.send(flush).await {
+                if let Err(lost) = self.recovery.flusher.send(flush).await {
                     lost.0.fail(&PgError::Refused("the ledger is closed".into()));
                 }
             }
@@ -125,7 +140,7 @@ impl Writer {
         let mut attempt = 0;
         loop {
             // First the connection that will make it durable: see `flush`.
-            let syncing = self.syncing.lock().await.session().await?;
+            let syncing = self.recovery.syncing.lock().await.session().await?;
             let session = self.appending.session().await?;
             let failure = match self.attempt(&session, works).await {
                 Ok(done) => return Ok((syncing, done)),
@@ -149,9 +164,9 @@ impl Writer {
     }
 
     async fn attempt(&mut self, session: &Arc<Session>, works: &[&Work]) -> Result<Done, Failure> {
-        let shard = self.place.shard;
+        let shard = self.recovery.place.shard;
         if self.log.is_none() {
-            let log = self.place.recover().await?;
+            let log = self.recovery.run().await?;
             *self.view.write() = View::of(&log.books);
             self.log = Some(log);
         }
