@@ -30,6 +30,7 @@ pub mod report;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod secret;
+mod seen;
 #[cfg(test)]
 mod shop;
 pub mod subject;
@@ -57,6 +58,7 @@ pub use error::{Class, ServiceError};
 pub use input::Metadata;
 pub use names::{HoldId, KeyId, Named};
 pub use secret::Secret;
+use seen::Seen;
 pub use token::{Authority, Presented};
 use turns::Turns;
 
@@ -70,6 +72,7 @@ pub struct Billing {
     /// Set when a call answers what it answered before.
     replayed: Option<Arc<AtomicBool>>,
     turns: Arc<Turns>,
+    seen: Arc<Seen>,
 }
 
 impl std::fmt::Debug for Billing {
@@ -82,7 +85,7 @@ impl Billing {
     /// Billing whose truth is `store`.
     #[must_use]
     pub fn new(store: Arc<dyn RecordStore>) -> Self {
-        Self { store, replayed: None, turns: Arc::new(Turns::new()) }
+        Self { store, replayed: None, turns: Arc::new(Turns::new()), seen: Arc::default() }
     }
 
     /// The same billing, which sets `replayed` when a call answers what it answered before under its idempotency key. For one

@@ -10,7 +10,8 @@ mod create;
 mod list;
 mod spending;
 
-use farthing_ledger::record::Table;
+use farthing_ledger::record::{Record, RecordKey, Table};
+use farthing_ledger::store::StoreError;
 use farthing_ledger::{AccountId, Timestamp};
 use farthing_money::Amount;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use super::asset::AssetDoc;
 use super::customer::Customer;
 use super::document::{record_key, stored};
 use super::names::{self, Named as _};
+use super::seen::Place;
 use super::wallet::{LoadedWallet, WalletDoc, wallet_key};
 use super::{Authority, Billing, Cx, Document, Metadata, ServiceError, Stored, input};
 use crate::budget::delegation::Wish;
@@ -111,6 +113,11 @@ pub struct BudgetView {
 }
 
 impl Budget {
+    /// Where it hangs.
+    fn place(&self) -> Place {
+        Place { customer: self.customer, asset: self.asset.clone(), ancestors: self.ancestors.clone() }
+    }
+
     /// The rules of it.
     #[must_use]
     pub fn rules(&self) -> Rules {
@@ -206,9 +213,7 @@ impl Billing {
         let ids: Vec<AccountId> = own.into_iter().chain(windows).collect();
         let mut found = self.store().accounts(&ids).await?.into_iter();
         let mut next = || found.next().flatten();
-        let damaged = || farthing_ledger::store::StoreError::Damaged {
-            what: format!("budget {} has no accounts", rules.id),
-        };
+        let damaged = || StoreError::Damaged { what: format!("budget {} has no accounts", rules.id) };
         let (total, carved) = (next().ok_or_else(damaged)?, next().ok_or_else(damaged)?);
         let balances = BudgetBalances::of(&rules, &total, &carved).unwrap_or(BudgetBalances {
             // Its limit was changed between the two readings: what does not depend on it is still right.
@@ -234,13 +239,22 @@ impl Billing {
         })
     }
 
-    /// A budget with all above it and its wallet: two readings.
+    /// A budget with all above it and its wallet: one reading when this process has seen the budget before, otherwise two.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`], [`ServiceError::Budget`] for a path that is broken, and the store's.
     pub async fn load_budget(&self, cx: &Cx, id: BudgetId) -> Result<LoadedBudget, ServiceError> {
-        let leaf = self.get::<Budget>(cx, &id.text()).await?;
-        self.load_above(cx, leaf).await
+        let Some(place) = self.seen.place(cx.tenant, id) else {
+            let leaf = self.get::<Budget>(cx, &id.text()).await?;
+            return self.load_above(cx, leaf).await;
+        };
+        let leaf = record_key::<Budget>(cx.tenant, &id.text());
+        let keys: Vec<RecordKey> = std::iter::once(leaf).chain(above_keys(cx, &place)).collect();
+        let found = self.store().records(&keys).await?;
+        let (leaf, above) = found.split_at(1);
+        let not_found = || ServiceError::NotFound { what: "budget", id: id.text() };
+        let leaf = leaf.iter().flatten().next().ok_or_else(not_found)?;
+        self.hang(cx, stored(cx.tenant, leaf)?, above).await
     }
 
     /// As [`Billing::load_budget`], for one that was read.
@@ -249,20 +263,22 @@ impl Billing {
         cx: &Cx,
         leaf: Stored<Budget>,
     ) -> Result<LoadedBudget, ServiceError> {
-        let (customer, asset) = (leaf.doc.customer, leaf.doc.asset.clone());
-        let own = [
-            record_key::<Customer>(cx.tenant, &customer.text()),
-            record_key::<AssetDoc>(cx.tenant, &asset),
-            record_key::<WalletDoc>(cx.tenant, &wallet_key(customer, &asset)),
-        ];
-        let above = leaf.doc.ancestors.iter().map(|id| record_key::<Budget>(cx.tenant, &id.text()));
-        let keys: Vec<_> = own.into_iter().chain(above).collect();
-        let found = self.store().records(&keys).await?;
-        let missing = || farthing_ledger::store::StoreError::Damaged {
+        let found = self.store().records(&above_keys(cx, &leaf.doc.place())).await?;
+        self.hang(cx, leaf, &found).await
+    }
+
+    /// Puts a budget together with what it hangs on: the records of [`above_keys`].
+    pub(super) async fn hang(
+        &self,
+        cx: &Cx,
+        leaf: Stored<Budget>,
+        found: &[Option<Record>],
+    ) -> Result<LoadedBudget, ServiceError> {
+        let missing = || StoreError::Damaged {
             what: format!("what budget {id} hangs on is missing", id = leaf.doc.id),
         };
-        let all: Vec<_> =
-            found.into_iter().map(|record| record.ok_or_else(missing)).collect::<Result<_, _>>()?;
+        let all: Vec<&Record> =
+            found.iter().map(|record| record.as_ref().ok_or_else(missing)).collect::<Result<_, _>>()?;
         let [customer_doc, asset_doc, wallet, above @ ..] = all.as_slice() else {
             return Err(missing().into());
         };
@@ -272,14 +288,27 @@ impl Billing {
             stored: stored::<WalletDoc>(cx.tenant, wallet)?,
         };
         let wallet = if self.refresh_entitlements(cx, &wallet).await? {
-            self.load_wallet(cx, customer, &asset).await?
+            self.load_wallet(cx, leaf.doc.customer, &leaf.doc.asset).await?
         } else {
             wallet
         };
+        self.seen.hangs(cx.tenant, leaf.doc.id, leaf.doc.place());
         let above = above.iter().map(|record| stored::<Budget>(cx.tenant, record));
         let budgets: Vec<Stored<Budget>> =
             std::iter::once(Ok(leaf)).chain(above).collect::<Result<_, _>>()?;
         let path = Path::new(wallet.root(), budgets.iter().map(|budget| budget.doc.rules()).collect())?;
         Ok(LoadedBudget { wallet, budgets, path })
     }
+}
+
+/// What a budget hangs on: customer, asset, wallet, and all budgets above it.
+pub(super) fn above_keys(cx: &Cx, place: &Place) -> Vec<RecordKey> {
+    let Place { customer, asset, ancestors } = place;
+    let own = [
+        record_key::<Customer>(cx.tenant, &customer.text()),
+        record_key::<AssetDoc>(cx.tenant, asset),
+        record_key::<WalletDoc>(cx.tenant, &wallet_key(*customer, asset)),
+    ];
+    let above = ancestors.iter().map(|id| record_key::<Budget>(cx.tenant, &id.text()));
+    own.into_iter().chain(above).collect()
 }

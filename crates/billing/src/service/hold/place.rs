@@ -1,6 +1,5 @@
 //! Placing a hold: on the wallet's money and on every limit of the budget and all above it, in one commit with its record.
 
-use farthing_ledger::record::RecordKey;
 use farthing_ledger::{Command, Expiry, Rejection, Timestamp};
 use farthing_money::{Amount, MoneyError};
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use crate::budget::delegation::Wish;
 use crate::budget::{BudgetRejection, Draw, Plan, Spend};
 use crate::grant::GrantError;
 use crate::id::{BudgetId, CounterpartyId, CustomerId, SubjectId};
-use crate::service::budget::{Budget, LoadedBudget};
+use crate::service::budget::{Budget, LoadedBudget, above_keys};
 use crate::service::document::{record_key, stored};
 use crate::service::event::EventKind;
 use crate::service::names::{self, Named as _};
@@ -212,24 +211,35 @@ impl Billing {
         if plan.prepare.is_empty() {
             return Ok(());
         }
-        let found = self.store().accounts(&on.windows(cx.now, spend.counterparty)).await?;
+        let windows = on.windows(cx.now, spend.counterparty);
+        if self.seen.are_open(&windows) {
+            return Ok(());
+        }
+        let found = self.store().accounts(&windows).await?;
         if found.iter().any(Option::is_none) {
             self.store().transact(cx.now, plan.prepare.clone()).await?;
+        } else {
+            self.seen.open(&windows);
         }
         Ok(())
     }
 
-    /// Reads everything that a hold needs: one reading for a wallet, two for a budget, because what is above it is in its record.
+    /// Reads everything that a hold needs, at once. Only a budget that this process has not seen yet takes a second reading,
+    /// because what is above it is in its record.
     async fn first_reading(&self, cx: &Cx, new: &NewHold, id: HoldId) -> Result<First, ServiceError> {
-        let on = match new.budget {
-            Some(budget) => vec![record_key::<Budget>(cx.tenant, &budget.text())],
+        let place = new.budget.and_then(|budget| self.seen.place(cx.tenant, budget));
+        let mut keys = vec![record_key::<HoldDoc>(cx.tenant, &id.text())];
+        match new.budget {
+            Some(budget) => {
+                keys.push(record_key::<Budget>(cx.tenant, &budget.text()));
+                keys.extend(place.iter().flat_map(|place| above_keys(cx, place)));
+            }
             None => {
                 let (customer, asset) = new.wallet()?;
-                wallet_keys(cx, customer, asset)?.to_vec()
+                keys.extend(wallet_keys(cx, customer, asset)?);
             }
-        };
-        let hold = record_key::<HoldDoc>(cx.tenant, &id.text());
-        let keys: Vec<RecordKey> = std::iter::once(hold).chain(on).chain(cx::replay_key(cx)).collect();
+        }
+        keys.extend(cx::replay_key(cx));
         let mut found = self.store().records(&keys).await?;
         let replay = if cx.idempotency.is_some() { found.pop().flatten() } else { None };
         if let Some(done) = self.replay_of::<Hold>(cx, replay.as_ref())? {
@@ -244,10 +254,14 @@ impl Billing {
         let on = match new.budget {
             Some(budget) => {
                 let not_found = || ServiceError::NotFound { what: "budget", id: budget.text() };
-                let leaf = on.iter().flatten().next().ok_or_else(not_found)?;
+                let (leaf, above) = on.split_at(1);
+                let leaf = leaf.iter().flatten().next().ok_or_else(not_found)?;
                 let leaf: Stored<Budget> = stored(cx.tenant, leaf)?;
                 same_wallet(new, &leaf.doc)?;
-                self.load_above(cx, leaf).await?
+                match place {
+                    Some(_) => self.hang(cx, leaf, above).await?,
+                    None => self.load_above(cx, leaf).await?,
+                }
             }
             None => LoadedBudget::wallet(self.ensure_found(cx, new.wallet()?, on).await?),
         };
