@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod holds;
 mod property;
 
 use farthing_ledger::record::Order;
@@ -7,11 +8,10 @@ use farthing_ledger::record::Order;
 use super::*;
 use crate::service::customer::{CustomerChange, CustomerState};
 use crate::service::event::{Event, EventKind};
-use crate::service::hold::NewHold;
-use crate::service::product::{NewPrice, TiersOver};
+use crate::service::product::{NewPrice, PriceVersion, TiersOver};
 use crate::service::shop::{Shop, costs, usage};
 use crate::service::wallet::Overdraft;
-use crate::service::{Authority, Cx, PageQuery};
+use crate::service::{Cx, PageQuery, Stored};
 
 const EVENT: TiersOver = TiersOver::Event;
 const MONTH: TiersOver = TiersOver::Month;
@@ -419,99 +419,33 @@ async fn subject_usage(shop: &Shop, id: SubjectId) -> UsageId {
     shop.billing.list_subject_usage(&shop.at(600), id, &all()).await.unwrap().data[0].id
 }
 
-async fn held(shop: &Shop, customer: CustomerId, amount: u128) -> HoldId {
-    let new = NewHold {
-        customer: Some(customer),
-        asset: Some("USD".to_owned()),
-        amount: Amount::from_base(amount),
-        expires_ms: Some(900),
-        ..NewHold::default()
-    };
-    shop.billing.place_hold(&shop.at(1), &Authority::Owner, &new).await.unwrap().id
-}
-
-#[tokio::test]
-async fn an_event_is_paid_from_the_hold_that_was_placed_for_it() {
-    let shop = Shop::open().await;
-    let (customer, product) = (shop.customer("c", 100).await, shop.product(EVENT, THREE).await.id);
-    let hold = held(&shop, customer, 50).await;
-    let event = |id: &str, quantity, rest| NewUsage {
-        quantity,
-        hold: Some(hold),
-        rest,
-        costs: costs(&[("v.example", 2)]),
-        ..usage(id, customer, product)
-    };
-    let record =
-        async |new: NewUsage| shop.billing.record_usage(&shop.at(500), &new).await.map_err(|e| e.code());
-    let balances = async || {
-        let wallet = shop.billing.wallet(&shop.at(600), customer, "USD").await.unwrap();
-        let farthing_ledger::Net::Plus(settled) = wallet.settled else { panic!("below zero") };
-        (settled.base(), wallet.held.base(), wallet.spendable.base())
-    };
-    assert_eq!(balances().await, (100, 50, 50));
-    let first = record(event("a", 4, Rest::Keep)).await.unwrap();
-    assert_eq!(balances().await, (88, 38, 50));
-    assert_eq!(record(event("a", 4, Rest::Keep)).await.unwrap().status, RecordedAs::Exists);
-    assert_eq!(record(event("free", 0, Rest::Keep)).await.unwrap().usage.price.base(), 0);
-    assert_eq!(record(event("b", 13, Rest::Keep)).await.unwrap_err(), "exceeds_spend");
-    assert_eq!(balances().await, (88, 38, 50));
-    record(event("c", 2, Rest::Release)).await.unwrap();
-    assert_eq!(balances().await, (82, 0, 82));
-    assert_eq!(record(event("d", 1, Rest::Release)).await.unwrap_err(), "wrong_state");
-    // The hold says by which events it was paid from.
-    let kept = shop.billing.hold(&shop.at(600), &Authority::Owner, hold).await.unwrap();
-    assert_eq!((kept.captured.base(), kept.receipts.len()), (18, 2));
-    assert_eq!(kept.receipts[0].reference, Some(first.usage.id.text()));
-    let outside = shop.billing.asset(&shop.at(6), "USD").await.unwrap().outside();
-    assert_eq!((shop.settled(outside.revenue).await, shop.settled(outside.cost).await), (18, 6));
-    shop.billing.store().verify().await.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn a_hold_that_is_not_the_events_is_refused() {
-    let shop = Shop::open().await;
-    let (customer, product) = (shop.customer("c", 100).await, shop.product(EVENT, THREE).await.id);
-    let other = shop.customer("d", 100).await;
-    let (mine, others) = (held(&shop, customer, 9).await, held(&shop, other, 9).await);
-    let event = |hold| NewUsage { hold: Some(hold), ..usage("e", customer, product) };
-    for (now, hold, code) in [
-        (500, others, "invalid_field"),
-        (500, HoldId::from_u128(0x100), "not_found"),
-        (900, mine, "wrong_state"),
-        (1_500, mine, "wrong_state"),
-    ] {
-        let error = shop.billing.record_usage(&shop.at(now), &event(hold)).await.unwrap_err();
-        assert_eq!(error.code(), code, "{now} {hold}");
-    }
-    assert!(told(&shop).await.is_empty());
-    assert_eq!(shop.billing.hold(&shop.at(600), &Authority::Owner, mine).await.unwrap().held.base(), 9);
-    // What an archived customer has in flight is settled.
-    let change = CustomerChange { state: Some(CustomerState::Archived), ..CustomerChange::default() };
-    shop.billing.update_customer(&shop.at(1), customer, &change).await.unwrap();
-    shop.billing.record_usage(&shop.at(500), &event(mine)).await.unwrap();
-}
-
-#[tokio::test]
-async fn events_that_race_for_one_hold_pay_no_more_than_it_has() {
+/// Publishing a price and telling usage of the same instant: whatever is committed after the price is priced by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_event_is_priced_by_a_version_that_was_replaced_before_it() {
     let shop = std::sync::Arc::new(Shop::open().await);
-    let (customer, product) = (shop.customer("c", 100).await, shop.product(EVENT, THREE).await.id);
-    let hold = held(&shop, customer, 60).await;
-    let calls: Vec<_> = (0..40)
-        .map(|n| {
-            let shop = shop.clone();
-            let new =
-                NewUsage { hold: Some(hold), rest: Rest::Keep, ..usage(&n.to_string(), customer, product) };
-            tokio::spawn(
-                async move { shop.billing.record_usage(&shop.at(500), &new).await.map_err(|e| e.code()) },
-            )
-        })
-        .collect();
-    let mut answers = Vec::new();
-    for call in calls {
-        answers.push(call.await.unwrap().map(|r| r.usage.price.base()));
+    let (customer, product) = (shop.customer("c", 1_000).await, shop.product(EVENT, THREE).await.id);
+    for round in 0..40 {
+        let now = 2_000 + round;
+        let calls: Vec<_> = (0..4)
+            .map(|n| {
+                let shop = shop.clone();
+                let new = usage(&format!("{round}/{n}"), customer, product);
+                tokio::spawn(async move { shop.billing.record_usage(&shop.at(now), &new).await.map(drop) })
+            })
+            .collect();
+        let price = serde_json::from_str(r#"{"model":{"type":"per_unit","unit":"1"}}"#).unwrap();
+        let new = NewPrice { price, from_ms: None };
+        shop.billing.publish_price(&shop.at(now), product, &new).await.unwrap();
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
     }
-    answers.sort();
-    assert_eq!(answers, [vec![Ok(3); 20], vec![Err("wrong_state"); 20]].concat());
-    assert_eq!(shop.spendable(customer).await, 40);
+    let prices = shop.billing.list::<PriceVersion>(&shop.at(0), "", &all()).await.unwrap().data;
+    let events = shop.billing.list::<UsageDoc>(&shop.at(0), "", &all()).await.unwrap().data;
+    for event in &events {
+        let from = |price: &&Stored<PriceVersion>| price.doc.from_ms <= event.doc.occurred_ms;
+        let counted = prices.iter().filter(|price| price.revision < event.revision).filter(from);
+        assert_eq!(counted.map(|price| price.doc.number).max(), Some(event.doc.version));
+    }
+    assert_eq!((events.len(), prices.len()), (160, 41));
 }

@@ -47,9 +47,14 @@ impl World {
     async fn open() -> Self {
         let shop = Shop::open().await;
         let (mut customers, mut products) = (Vec::new(), Vec::new());
-        for name in ["one", "two"] {
-            customers.push(shop.customer(name, MONEY).await);
-        }
+        // The second has a part of it as a gift and a part as credit.
+        customers.push(shop.customer("one", MONEY).await);
+        let two = shop.customer("two", MONEY - 80).await;
+        let gift = serde_json::from_str(r#"{"amount":"50","purpose":"promotional"}"#).unwrap();
+        shop.billing.create_grant(&shop.at(1), (two, "USD"), &gift).await.unwrap();
+        let credit = Overdraft { limit: Amount::from_base(30) };
+        shop.billing.set_overdraft(&shop.at(1), (two, "USD"), credit).await.unwrap();
+        customers.push(two);
         for (tiers_over, price) in PRICES {
             products.push(shop.product_late(tiers_over, price, 40 * DAY).await.id);
         }
@@ -120,6 +125,8 @@ async fn check(drawn: Vec<Drawn>, seed: u64) {
     let kept = shop.billing.list_usage(&shop.at(NOW), &all()).await.unwrap().data;
     each_is_there_once(&answers, &kept, &drawn);
     assert_eq!(told(shop).await.len(), kept.len());
+    let left = [shop.spendable(world.customers[0]).await, shop.spendable(world.customers[1]).await];
+    none_was_refused_that_could_be_paid(&answers, &drawn, left);
     // Wallets, ledger and counters.
     let whole = sum(&kept);
     let mut left = 0;
@@ -188,6 +195,26 @@ fn each_is_there_once(
                 }
             }
         }
+    }
+}
+
+/// Whoever was refused for want of money could not pay: what is left in the end is no more than what there was then. Where tiers
+/// count over a month the price then is not known any more.
+fn none_was_refused_that_could_be_paid(
+    answers: &[(usize, Result<Recorded, &'static str>)],
+    drawn: &[Drawn],
+    left: [u128; 2],
+) {
+    for (at, answer) in answers {
+        let (customer, _, product, quantity, costs, ..) = &drawn[*at];
+        let (tiers_over, form) = PRICES[*product];
+        if answer != &Err("insufficient_funds") || tiers_over == MONTH {
+            continue;
+        }
+        let price = Price::try_from(&serde_json::from_str::<PriceForm>(form).unwrap()).unwrap();
+        let cost = Amount::from_base(costs.values().sum());
+        let price = price.of(Measure { quantity: *quantity, cost }).unwrap().base();
+        assert!(price > left[*customer], "{price} was refused and {} is left", left[*customer]);
     }
 }
 
