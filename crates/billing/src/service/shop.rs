@@ -5,8 +5,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use farthing_ledger::Timestamp;
+use async_trait::async_trait;
+use farthing_ledger::journal::{Head, Sealed};
+use farthing_ledger::record::{Committed, Record, RecordKey, RecordStore, Scan, Version, Work};
+use farthing_ledger::store::{HistoryQuery, LedgerStore, Page as LedgerPage, StoreError};
 use farthing_ledger::testkit::MemoryStore;
+use farthing_ledger::verify::{Fault, Report};
+use farthing_ledger::{Account, AccountId, AssetId, Known, Outcome, Step, Timestamp, TransferId};
 use farthing_money::{Amount, Asset, AssetKind, Id};
 
 use super::customer::NewCustomer;
@@ -16,6 +21,90 @@ use super::usage::{CostForm, NewUsage};
 use super::wallet::Credit;
 use super::{Billing, Cx, TenantId};
 use crate::id::{CustomerId, ProductId};
+
+/// A store that lets others go first before it answers, now once, now several times: calls that run at the same time meet each
+/// other between any two of their steps, as they do when the store is a database.
+struct Yielding {
+    store: MemoryStore,
+    calls: AtomicU64,
+}
+
+impl Yielding {
+    async fn wait(&self) {
+        let n = self.calls.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..(n >> 32) % 4 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[async_trait]
+impl LedgerStore for Yielding {
+    async fn transact(&self, now: Timestamp, steps: Vec<Step>) -> Result<Vec<Outcome>, StoreError> {
+        self.wait().await;
+        self.store.transact(now, steps).await
+    }
+
+    async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Option<Account>>, StoreError> {
+        self.wait().await;
+        self.store.accounts(ids).await
+    }
+
+    async fn account_at(&self, id: AccountId, at: Timestamp) -> Result<Option<Account>, StoreError> {
+        self.store.account_at(id, at).await
+    }
+
+    async fn asset(&self, id: AssetId) -> Result<Option<Asset>, StoreError> {
+        self.store.asset(id).await
+    }
+
+    async fn known(&self, id: TransferId) -> Result<Option<Known>, StoreError> {
+        self.wait().await;
+        self.store.known(id).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<TransferId>, StoreError> {
+        self.store.due(now, limit).await
+    }
+
+    async fn history(&self, query: HistoryQuery) -> Result<LedgerPage, StoreError> {
+        self.store.history(query).await
+    }
+
+    async fn journal(&self, seq: u64, limit: usize) -> Result<Vec<Sealed>, StoreError> {
+        self.store.journal(seq, limit).await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.store.head().await
+    }
+
+    async fn verify(&self) -> Result<Result<Report, Fault>, StoreError> {
+        self.store.verify().await
+    }
+}
+
+#[async_trait]
+impl RecordStore for Yielding {
+    async fn commit(&self, work: Work) -> Result<Committed, StoreError> {
+        self.wait().await;
+        self.store.commit(work).await
+    }
+
+    async fn records(&self, keys: &[RecordKey]) -> Result<Vec<Option<Record>>, StoreError> {
+        self.wait().await;
+        self.store.records(keys).await
+    }
+
+    async fn scan(&self, scan: Scan) -> Result<Vec<Record>, StoreError> {
+        self.wait().await;
+        self.store.scan(scan).await
+    }
+
+    async fn changed(&self, version: Version) -> Result<Version, StoreError> {
+        self.store.changed(version).await
+    }
+}
 
 /// Two tenants, each with USD (scale 2) and TOKENS (scale 0).
 pub(super) struct Shop {
@@ -27,7 +116,8 @@ pub(super) struct Shop {
 
 impl Shop {
     pub(super) async fn open() -> Self {
-        let billing = Billing::new(Arc::new(MemoryStore::new()));
+        let store = Yielding { store: MemoryStore::new(), calls: AtomicU64::new(0) };
+        let billing = Billing::new(Arc::new(store));
         let nobody = TenantId::from_u128(0);
         let mut shop = Self { billing, tenant: nobody, other: nobody, next: AtomicU64::new(1) };
         shop.tenant = shop.settle().await;
@@ -43,6 +133,11 @@ impl Shop {
             self.billing.create_asset(&cx, &Asset::new(code, scale, kind).unwrap()).await.unwrap();
         }
         tenant.id
+    }
+
+    /// Billing of another process over the same store.
+    pub(super) fn process(&self) -> Billing {
+        Billing::new(self.billing.store().clone())
     }
 
     /// A call of the tenant at `now`, with a fresh id.
@@ -94,7 +189,7 @@ impl Shop {
     }
 
     /// What is settled on an account at the edge of the USD books, both ways added up.
-    pub(super) async fn settled(&self, account: farthing_ledger::AccountId) -> u128 {
+    pub(super) async fn settled(&self, account: AccountId) -> u128 {
         match self.billing.store().accounts(&[account]).await.unwrap()[0] {
             Some(account) => match account.balances().settled {
                 farthing_ledger::Net::Plus(amount) | farthing_ledger::Net::Minus(amount) => amount.base(),

@@ -1,5 +1,7 @@
 //! Many events at once, each with its own answer. They share nothing but the call: one that is refused leaves the others alone.
 
+use std::collections::BTreeSet;
+
 use farthing_money::Id;
 use futures_util::{StreamExt as _, stream};
 
@@ -15,8 +17,9 @@ const AT_ONCE: usize = 64;
 pub type Told = Result<Recorded, ServiceError>;
 
 impl Billing {
-    /// Records many events, and answers each in its place. The call may be told again as a whole or in part: each event has its
-    /// own id, so that the idempotency key of the call does not matter here.
+    /// Records many events, and answers each in its place. They have no order among each other, but that an id which is there
+    /// twice is told in the order in which it stands. The call may be told again as a whole or in part: each event has its own id,
+    /// so that the idempotency key of the call does not matter here.
     ///
     /// # Errors
     /// [`ServiceError::Invalid`] for the number of events.
@@ -26,9 +29,20 @@ impl Billing {
         }
         let record = |(at, new)| async move {
             let cx = nth(cx, at);
-            self.record_usage(&cx, new).await
+            (at, self.record_usage(&cx, new).await)
         };
-        Ok(stream::iter((0..).zip(events)).map(record).buffered(AT_ONCE).collect().await)
+        let (mut seen, mut first, mut again) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for (at, new) in (0..).zip(events) {
+            let told = if seen.insert(&*new.event_id) { &mut first } else { &mut again };
+            told.push((at, new));
+        }
+        let mut told: Vec<(u128, Told)> =
+            stream::iter(first).map(record).buffer_unordered(AT_ONCE).collect().await;
+        for event in again {
+            told.push(record(event).await);
+        }
+        told.sort_by_key(|(at, _)| *at);
+        Ok(told.into_iter().map(|(_, told)| told).collect())
     }
 }
 
