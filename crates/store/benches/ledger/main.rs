@@ -44,7 +44,7 @@ fn main() {
         |name: &str| arguments.iter().position(|argument| argument == name).map(|at| arguments.get(at + 1));
     if let Some(most) = after("age") {
         let most: u64 = most.and_then(|most| most.parse().ok()).unwrap_or(10_000_000);
-        let sizes = [30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
+        let sizes = [21_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
         let sizes: Vec<u64> = sizes.into_iter().filter(|size| *size <= most).collect();
         runtime.block_on(age::age(&sizes));
         return;

@@ -5,6 +5,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use farthing_ledger::journal::Head;
 use farthing_ledger::record::{Committed, Version, Work};
@@ -26,6 +27,11 @@ use crate::owned_file::Lock;
 const MAX_REQUESTS: usize = 4_096;
 const MAX_STEPS: usize = farthing_ledger::store::MAX_STEPS;
 const MAX_BYTES: usize = 32 << 20;
+
+/// How long the writer waits for the callers of the last batch at a time, and how often. A sync of the disk takes several times
+/// as long.
+const PAUSE: Duration = Duration::from_micros(20);
+const PAUSES: usize = 16;
 
 /// Where an answer goes. Nobody may be waiting any more; what was asked happens all the same.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -50,6 +56,27 @@ pub(super) struct Writer {
     announce: Option<watch::Sender<Version>>,
     path: PathBuf,
     _lock: Lock,
+}
+
+/// Waits a moment for those who were answered with the last batch, as long as more of them come: callers who call again and
+/// again would otherwise fall apart into a few who are written at once and many who wait for them, and each commit costs a
+/// sync of the disk.
+fn gather(queue: &mut mpsc::Receiver<Request>, requests: &mut Vec<Request>, last: usize) {
+    for _ in 0..PAUSES {
+        let before = requests.len();
+        if before >= last {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+        while requests.len() < MAX_REQUESTS
+            && let Ok(request) = queue.try_recv()
+        {
+            requests.push(request);
+        }
+        if requests.len() == before {
+            return;
+        }
+    }
 }
 
 /// What becomes of a work when its batch is durable.
@@ -95,7 +122,10 @@ impl Writer {
         std::thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || {
             let mut requests = Vec::with_capacity(MAX_REQUESTS);
             let mut health = Health::Sound;
+            let mut last = 0;
             while queue.blocking_recv_many(&mut requests, MAX_REQUESTS) > 0 {
+                gather(&mut queue, &mut requests, last);
+                last = requests.len();
                 let mut waiting = requests.drain(..).peekable();
                 while waiting.peek().is_some() && health == Health::Sound {
                     health = self.serve(&mut waiting);
