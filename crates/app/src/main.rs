@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+mod billing;
 mod cli;
 mod clock;
 mod config;

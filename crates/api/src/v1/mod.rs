@@ -10,6 +10,7 @@ mod holds;
 mod keys;
 mod meta;
 mod path;
+mod sales;
 mod wallets;
 mod webhooks;
 
@@ -23,6 +24,7 @@ pub fn operations() -> Vec<Operation> {
         wallets::operations(),
         grants::operations(),
         holds::operations(),
+        sales::operations(),
         events::operations(),
         webhooks::operations(),
         keys::operations(),

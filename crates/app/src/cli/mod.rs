@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::{CliError, Exit};
 use crate::output::{Color, Format, Output};
 
+pub(crate) mod charge;
 mod completions;
 mod config;
 mod confirm;

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use farthing_client::journal::{PaymentRecord, PaymentState};
 use farthing_client::{FileJournal, PaymentId, PaymentJournal};
 
+use super::charge::ServiceArgs;
 use super::network::NetworkArgs;
 use crate::error::{CliError, Exit};
 use crate::output::{Output, style};
@@ -63,6 +64,8 @@ struct ResolveArgs {
     all: bool,
     #[command(flatten)]
     network: NetworkArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -91,7 +94,7 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
                     return Err(CliError::usage("usage", message).help("name one, or add --all"));
                 }
             };
-            return resolve::run(which, &resolve.network, output).await;
+            return resolve::run(which, (&resolve.network, resolve.service), output).await;
         }
         (Some(Command::Export(args)), _) => {
             export::run(&journal, args.format, args.out.as_deref(), &args.filter, output)?;

@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use super::charge::ChargeArgs;
 use super::network::NetworkArgs;
 use super::password::PasswordArgs;
 use super::request::args::{DEFAULT_MAX_SPEND, Mode, PayingArgs};
@@ -107,9 +108,14 @@ struct ProxyPayingArgs {
     /// The policy file; policy.toml in Farthing's directory otherwise, where there is one
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// The wallet that pays; needed when there are several and none is called default
+    /// The wallet on this machine whose key pays; needed when there are several and none is called default
     #[arg(long, value_name = "NAME")]
-    wallet: Option<String>,
+    key: Option<String>,
+    /// Pay from the prepaid balance that this file describes, where a seller takes it
+    #[arg(long, value_name = "FILE")]
+    balance: Option<PathBuf>,
+    #[command(flatten)]
+    charge: ChargeArgs,
     #[command(flatten)]
     network: NetworkArgs,
     /// How to pay where the seller leaves the choice
@@ -140,7 +146,9 @@ impl From<ProxyPayingArgs> for PayingArgs {
             no_idempotency_key: false,
             dry_run: false,
             payment: None,
-            wallet: args.wallet,
+            key: args.key,
+            balance: args.balance,
+            charge: args.charge,
             network: args.network,
             mode: args.mode,
             allow_host: args.allow_host,

@@ -26,6 +26,7 @@ pub struct Serving {
     config: GatewayConfig,
     switch: Switch,
     resolver: Option<JoinHandle<()>>,
+    sales: Option<JoinHandle<()>>,
 }
 
 /// What outlives every reload.
@@ -59,7 +60,7 @@ impl Serving {
         let limiter = Arc::new(RateLimiter::new(&rates(&config)));
         let seller = standing.build(&config, |gate| gate.rate_limiter(Arc::clone(&limiter)))?;
         let switch = Switch::new(front(&config, &seller));
-        Ok((Self { standing, limiter, config, switch, resolver: None }, seller))
+        Ok((Self { standing, limiter, config, switch, resolver: None, sales: None }, seller))
     }
 
     /// The configuration that is served.
@@ -79,6 +80,19 @@ impl Serving {
         if let Some(old) = self.resolver.replace(task) {
             // Between two questions or within one: asking is repeated, and recording is one step.
             old.abort();
+        }
+        self.tell_sales();
+    }
+
+    /// Tells the billing service what was earned, where there is one.
+    fn tell_sales(&mut self) {
+        if let Some(old) = self.sales.take() {
+            // A call that is told again is booked once.
+            old.abort();
+        }
+        match seller::sales(&self.config, Arc::clone(&self.standing.store)) {
+            Ok(sales) => self.sales = sales.map(|sales| tokio::spawn(sales.run())),
+            Err(error) => self.standing.output.error(&error),
         }
     }
 

@@ -15,6 +15,10 @@ pub const LOG: &str = "FARTHING_LOG";
 
 /// The password of the database that `farthing store --store` names.
 pub const STORE_PASSWORD: &str = "FARTHING_STORE_PASSWORD";
+/// The billing service whose wallets calls are charged to.
+pub const BILLING_URL: &str = "FARTHING_BILLING_URL";
+/// An API key of that service, or a token of a budget.
+pub const BILLING_KEY: &str = "FARTHING_BILLING_KEY";
 /// Set to make new wallets cheap to unlock, and to guess: for tests and demonstrations.
 pub const LIGHT_KEYS: &str = "FARTHING_LIGHT_KEYS";
 

@@ -10,6 +10,7 @@ use farthing_store::Location;
 use url::Url;
 
 use super::answers::AnswersConfig;
+use super::books::BooksConfig;
 use super::fault::ConfigError;
 use super::limits::LimitsConfig;
 use super::observe::{AdminConfig, ObserveConfig};
@@ -51,6 +52,8 @@ pub struct GatewayConfig {
     pub tempo: TempoConfig,
     /// What is sold.
     pub routes: Vec<RouteConfig>,
+    /// The billing service, where there is one.
+    pub books: Option<BooksConfig>,
     /// The listener for operators, where there is one.
     pub admin: Option<AdminConfig>,
     /// What is logged and traced.
@@ -134,8 +137,11 @@ fn read_root(root: &Section<'_>, around: Surroundings<'_>) -> Option<GatewayConf
     if sections.is_empty() && !root.has("routes") {
         root.missing("routes", "write at least one [[routes]] with path and price");
     }
-    let routes: Vec<RouteConfig> =
-        sections.iter().filter_map(|section| RouteConfig::read(section, tempo.as_ref())).collect();
+    let books = root.section("billing").map(|section| BooksConfig::read(&section, around, &mut warnings));
+    let routes: Vec<RouteConfig> = sections
+        .iter()
+        .filter_map(|section| RouteConfig::read(section, tempo.as_ref(), books.as_ref().map(Option::as_ref)))
+        .collect();
     refuse_twins(&sections, &routes);
     let admin = root.section("admin").and_then(|section| AdminConfig::read(&section));
     let observe = root.section("observe").map(|section| ObserveConfig::read(&section, around));
@@ -156,6 +162,8 @@ fn read_root(root: &Section<'_>, around: Surroundings<'_>) -> Option<GatewayConf
         answers,
         tempo,
         routes,
+        // A `[billing]` that is wrong has left a fault.
+        books: books.flatten(),
         admin,
         observe: observe.unwrap_or_default(),
         warnings,

@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod approvals;
+pub mod books;
 pub mod env;
 pub mod fault;
 pub mod gateway;

@@ -6,9 +6,11 @@ use farthing_money::Amount;
 use farthing_protocol::flow::gate::SettleOrder;
 use farthing_protocol::ports::Amends;
 
+use super::books::BooksConfig;
 use super::read::Section;
 use super::tempo::{Modes, TempoConfig, read_modes};
 use super::value;
+use crate::billing::sales::RouteCost;
 
 /// One route.
 #[derive(Debug, Clone)]
@@ -51,6 +53,10 @@ pub struct Priced {
     pub settle: SettleOrder,
     /// What the payer of a call gets that the upstream failed.
     pub on_failure: Amends,
+    /// What it costs a balance instead, in the asset of `billing.prepaid_asset`.
+    pub prepaid: Option<Amount>,
+    /// What a call costs us, for the margin.
+    pub cost: Option<RouteCost>,
 }
 
 /// A part of the price that goes to another account.
@@ -86,7 +92,12 @@ pub enum BodyBinding {
 const MAX_SPLITS: usize = 10;
 
 impl RouteConfig {
-    pub(super) fn read(section: &Section<'_>, tempo: Option<&TempoConfig>) -> Option<Self> {
+    /// `books` is the `[billing]` table: none where there is none, and nothing where it is wrong.
+    pub(super) fn read(
+        section: &Section<'_>,
+        tempo: Option<&TempoConfig>,
+        books: Option<Option<&BooksConfig>>,
+    ) -> Option<Self> {
         let path = section.require("path", "the path pattern, such as \"/v1/weather\"", path_pattern);
         let methods = read_methods(section);
         let free = section.flag("free").filter(|field| field.value);
@@ -96,7 +107,7 @@ impl RouteConfig {
                 None
             }
             (Some(_), false) => Some(RouteTerms::Free),
-            (None, _) => read_priced(section, tempo).map(RouteTerms::Priced),
+            (None, _) => read_priced(section, tempo, books).map(RouteTerms::Priced),
         };
         if free_route_has_terms(section, terms.as_ref()) {
             section.fault(
@@ -121,8 +132,19 @@ impl RouteConfig {
 
 fn free_route_has_terms(section: &Section<'_>, terms: Option<&RouteTerms>) -> bool {
     // Asking makes the keys known, so that a typing error is not told twice.
-    let keys =
-        ["description", "external_id", "splits", "sponsored", "bind_body", "modes", "settle", "on_failure"];
+    let keys = [
+        "description",
+        "external_id",
+        "splits",
+        "sponsored",
+        "bind_body",
+        "modes",
+        "settle",
+        "on_failure",
+        "prepaid",
+        "cost",
+        "vendor",
+    ];
     let present = keys.map(|key| section.has(key));
     matches!(terms, Some(RouteTerms::Free)) && present.iter().skip(1).any(|present| *present)
 }
@@ -153,7 +175,11 @@ fn read_methods(section: &Section<'_>) -> Option<Vec<http::Method>> {
     Some(methods)
 }
 
-fn read_priced(section: &Section<'_>, tempo: Option<&TempoConfig>) -> Option<Priced> {
+fn read_priced(
+    section: &Section<'_>,
+    tempo: Option<&TempoConfig>,
+    books: Option<Option<&BooksConfig>>,
+) -> Option<Priced> {
     let amount = section.require("price", "write price = \"0.01\", or free = true", value::amount);
     let text = |text: &str| {
         if text.len() > 512 || text.chars().any(char::is_control) {
@@ -177,6 +203,8 @@ fn read_priced(section: &Section<'_>, tempo: Option<&TempoConfig>) -> Option<Pri
         field.fault("does not go with modes = [\"push\"]: a buyer who broadcasts has paid the fee already");
     }
     let bound = section.flag("bind_body").is_some_and(|field| field.value);
+    let prepaid = read_prepaid(section, books);
+    let cost = read_cost(section, books);
     let (settle, on_failure) = (read_settle(section, modes), read_on_failure(section, tempo, amount));
     Some(Priced {
         amount: amount?,
@@ -188,7 +216,60 @@ fn read_priced(section: &Section<'_>, tempo: Option<&TempoConfig>) -> Option<Pri
         modes,
         settle,
         on_failure,
+        prepaid: prepaid?,
+        cost: cost?,
     })
+}
+
+/// `None` when it is wrong.
+fn read_prepaid(section: &Section<'_>, books: Option<Option<&BooksConfig>>) -> Option<Option<Amount>> {
+    let Some(field) = section.text("prepaid") else { return Some(None) };
+    let fault = |why: String| {
+        field.fault(why);
+        None
+    };
+    match books {
+        None => {
+            fault("needs a billing service: write [billing] with url, key_file and prepaid_asset".to_owned())
+        }
+        // What is wrong with it is told there.
+        Some(None) => None,
+        Some(Some(BooksConfig { prepaid: None, .. })) => {
+            fault("needs `prepaid_asset` in [billing]: the asset whose balances pay".to_owned())
+        }
+        Some(Some(BooksConfig { prepaid: Some(asset), .. })) => {
+            match Amount::from_decimal(field.value, asset.scale()) {
+                Ok(amount) if amount.is_zero() => fault("is nothing; make the route free instead".to_owned()),
+                Ok(amount) => Some(Some(amount)),
+                Err(error) => fault(error.to_string()),
+            }
+        }
+    }
+}
+
+/// `None` when it is wrong.
+fn read_cost(section: &Section<'_>, books: Option<Option<&BooksConfig>>) -> Option<Option<RouteCost>> {
+    let (cost, vendor) = (section.text("cost"), section.text("vendor"));
+    let Some(cost) = cost else {
+        if let Some(field) = vendor {
+            field.fault("needs `cost`: what the vendor takes for a call");
+        }
+        return Some(None);
+    };
+    if books.is_none() {
+        cost.fault("needs a billing service to book it in: write [billing] with url and key_file");
+        return None;
+    }
+    match value::amount(cost.value) {
+        Ok(amount) => {
+            let vendor = vendor.map_or("upstream", |field| field.value).to_owned();
+            Some(Some(RouteCost { vendor, amount }))
+        }
+        Err(why) => {
+            cost.fault(why);
+            None
+        }
+    }
 }
 
 fn read_settle(section: &Section<'_>, modes: Modes) -> SettleOrder {

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use farthing_client::{Agent, AgentBuilder, IdempotencyKeys, Redirects};
 use farthing_protocol::flow::payer::PayerFlow;
+use farthing_rails::prepaid::PrepaidPayer;
 use farthing_rails::tempo::PayMode;
 
 use super::lazy::{LazyPayer, LockedKey, PayerOptions};
 use super::policy::{self, Cap, Loaded};
-use super::{journal, wallets};
+use super::{balance, journal, wallet, wallets};
+use crate::billing::wallet::ServiceWallet;
+use crate::cli::charge::ServiceArgs;
 use crate::cli::network::NetworkArgs;
 use crate::cli::password::PasswordArgs;
 use crate::cli::request::args::{Args, Mode, PayingArgs};
@@ -68,7 +71,7 @@ async fn build(
         Some(Mode::Pull) | None => PayMode::PreferPull,
     };
     let keystore = wallets::keystore()?;
-    let info = match (wallets::pick(&keystore, paying.wallet.as_deref()), &paying.wallet) {
+    let info = match (wallets::pick(&keystore, paying.key.as_deref()), &paying.key) {
         // A wallet that was named and is not there is a mistake even where nothing is to be paid.
         (Err(error), Some(_)) => return Err(error),
         (info, _) => info,
@@ -78,13 +81,27 @@ async fn build(
     if unlock == Unlock::Now {
         payer.unlock_now().await?;
     }
-    Ok(Agent::builder(Arc::new(SystemClock))
+    let builder = charged(Agent::builder(Arc::new(SystemClock)), wallet::to_charge(&paying.charge).await?);
+    // A balance is asked first: it was paid for already.
+    let builder = match &paying.balance {
+        Some(file) => builder.payer(Arc::new(PrepaidPayer::new(balance::read(file)?))),
+        None => builder,
+    };
+    Ok(builder
         .payer(Arc::new(payer))
         .policy(policy)
         .spend_book(Arc::new(policy::run_book()?))
         .journal(Arc::new(journal::open()?))
         .max_wait(patience(paying, loaded))
         .idempotency_keys(keys(paying, loaded)))
+}
+
+/// With the wallet that calls are charged to; and wherever the service is known, what it is still to be told is told.
+fn charged(builder: AgentBuilder, wallet: Option<Arc<ServiceWallet>>) -> AgentBuilder {
+    match wallet {
+        Some(wallet) => builder.wallet(wallet),
+        None => builder,
+    }
 }
 
 /// The command line goes before the file: how long to wait is no limit on what is paid.
@@ -104,13 +121,14 @@ fn keys(paying: &PayingArgs, loaded: Option<&Loaded>) -> IdempotencyKeys {
 ///
 /// # Errors
 /// [`CliError`] for a chain that cannot be reached.
-pub async fn observer(network: &NetworkArgs) -> Result<Agent, CliError> {
+pub async fn observer(network: &NetworkArgs, service: ServiceArgs) -> Result<Agent, CliError> {
     let chains = network.all().await?;
     let keystore = wallets::keystore()?;
     let info = wallets::pick(&keystore, None);
     let key = LockedKey { keystore, info, password: PasswordArgs::default() };
     let payer = LazyPayer::new(PayerOptions { chains, mode: PayMode::PreferPull }, key);
-    let builder = Agent::builder(Arc::new(SystemClock))
+    let builder = charged(Agent::builder(Arc::new(SystemClock)), wallet::to_tell(service).await?);
+    let builder = builder
         .payer(Arc::new(payer))
         .spend_book(Arc::new(policy::book()?))
         .journal(Arc::new(journal::open()?));

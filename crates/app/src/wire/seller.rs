@@ -10,9 +10,14 @@ use farthing_gate::{Access, BindBody, Gate, GateBuilder, Route, RouteOffer, Serv
 use farthing_money::Money;
 use farthing_protocol::Binder;
 use farthing_protocol::ports::{ClaimStore, Price, Verifier};
+use farthing_rails::prepaid::{PrepaidBook, PrepaidRefunder, PrepaidVerifier};
 use farthing_rails::tempo::{self, Split, Sponsorship, TempoCharge, TempoRpc, Wallet};
 
+use crate::billing::client::BillingClient;
+use crate::billing::prepaid::ServiceBook;
+use crate::billing::sales::Sales;
 use crate::clock::SystemClock;
+use crate::config::books::BooksConfig;
 use crate::config::gateway::{GatewayConfig, Upstream};
 use crate::config::route::{BodyBinding, Fees, Priced, RouteConfig, RouteTerms, SplitConfig};
 use crate::config::tempo::{Modes, SponsorConfig, TempoConfig};
@@ -61,7 +66,10 @@ pub fn build_with(
         config.tempo.sponsor.as_ref().map(|sponsor| sponsorship(&config.tempo, sponsor)).transpose()?;
     let sponsor = sponsorship.as_ref().map(|sponsorship| sponsorship.key.address());
     let refunder = account::refunder(&config.tempo, &rpc)?;
-    let mut rails = Rails { tempo: &config.tempo, rpc, sponsorship, made: BTreeMap::new() };
+    let prepaid =
+        config.books.as_ref().map(|books| Prepaid::new(books, &config.realm)).transpose()?.flatten();
+    let mut rails =
+        Rails { tempo: &config.tempo, rpc, sponsorship, made: BTreeMap::new(), prepaid: prepaid.as_ref() };
     let base = rails.plain()?;
     let routes = config.routes.iter().map(|route| rails.route(route)).collect::<Result<Vec<_>, _>>()?;
     let binder = Binder::new(config.secret.clone(), config.previous_secret.clone());
@@ -85,6 +93,12 @@ pub fn build_with(
         .retired_rail(base);
     let gate = match refunder {
         Some(refunder) => gate.refunder(Arc::new(refunder)),
+        None => gate,
+    };
+    let gate = match &prepaid {
+        Some(prepaid) => {
+            gate.retired_rail(Arc::clone(&prepaid.rail) as _).refunder(prepaid.refunder(&config.realm))
+        }
         None => gate,
     };
     let gate = adjust(gate).build().map_err(|error| CliError::usage(error.code(), error.to_string()))?;
@@ -126,6 +140,57 @@ struct Rails<'a> {
     rpc: TempoRpc,
     sponsorship: Option<Sponsorship>,
     made: BTreeMap<Terms, Arc<dyn Verifier>>,
+    prepaid: Option<&'a Prepaid>,
+}
+
+/// The rail that takes balances.
+struct Prepaid {
+    rail: Arc<PrepaidVerifier>,
+    book: Arc<dyn PrepaidBook>,
+}
+
+impl Prepaid {
+    /// `None` where no balances are taken. The realm is the issuer's name: it is what buyers call.
+    fn new(books: &BooksConfig, realm: &str) -> Result<Option<Self>, CliError> {
+        let Some(asset) = &books.prepaid else { return Ok(None) };
+        let client = client(books)?;
+        let book: Arc<dyn PrepaidBook> = Arc::new(ServiceBook::new(client, asset.clone(), realm.to_owned()));
+        let rail = Arc::new(PrepaidVerifier::new(asset.clone(), realm, Arc::clone(&book)));
+        Ok(Some(Self { rail, book }))
+    }
+
+    fn refunder(&self, realm: &str) -> Arc<PrepaidRefunder> {
+        Arc::new(PrepaidRefunder::new(&self.rail, realm, Arc::clone(&self.book)))
+    }
+}
+
+fn client(books: &BooksConfig) -> Result<BillingClient, CliError> {
+    BillingClient::new(&books.url, &books.key).map_err(|why| CliError::usage("billing_url", why))
+}
+
+/// What tells the gateway's revenue to the billing service, where there is one.
+///
+/// # Errors
+/// [`CliError`] for a service that cannot be asked.
+pub fn sales(config: &GatewayConfig, store: Arc<dyn ClaimStore>) -> Result<Option<Sales>, CliError> {
+    let Some(books) = &config.books else { return Ok(None) };
+    let cost = |route: &RouteConfig| match &route.terms {
+        RouteTerms::Priced(Priced { cost: Some(cost), .. }) => Some(cost.clone()),
+        _ => None,
+    };
+    let named = config.routes.iter().filter_map(|route| {
+        let methods = route.methods.iter().cloned();
+        cost(route).map(|cost| (Route::free(methods, &route.path).name(), cost))
+    });
+    Ok(Some(Sales {
+        client: client(books)?,
+        store,
+        clock: Arc::new(SystemClock),
+        realm: config.realm.clone(),
+        asset: books.asset.clone(),
+        costs: named.collect(),
+        state_file: books.state_file.clone(),
+    }))
 }
 
 impl Rails<'_> {
@@ -169,12 +234,18 @@ impl Rails<'_> {
             verifier: self.rail(priced.fees, priced.modes, &priced.splits)?,
             price: self.price(priced),
         };
+        let mut offers = vec![offer];
+        if let (Some(amount), Some(prepaid)) = (priced.prepaid, self.prepaid) {
+            let money = Money::new(amount, prepaid.rail.asset().clone());
+            let verifier = Arc::clone(&prepaid.rail) as Arc<dyn Verifier>;
+            offers.push(RouteOffer { verifier, price: Price { money, ..self.price(priced) } });
+        }
         let bind_body = match priced.body {
             BodyBinding::Free => BindBody::No,
             BodyBinding::Bound => BindBody::Yes,
         };
         let service = ServiceTerms { settle: priced.settle, on_failure: priced.on_failure };
-        let access = Access::Priced { offers: vec![offer], bind_body, service };
+        let access = Access::Priced { offers, bind_body, service };
         Ok(Route { path: route.path.clone(), methods: route.methods.clone(), access })
     }
 

@@ -351,7 +351,7 @@ fn no_buyer_tells_a_secret() {
     ];
     for (args, answer, exit) in cases {
         status.store(answer, Ordering::SeqCst);
-        let args = [&["request", "--rpc-url", &rpc, "--wallet", "agent"], args].concat();
+        let args = [&["request", "--rpc-url", &rpc, "--key", "agent"], args].concat();
         let run = network.home.run_with(&args, "", log_all);
         assert!(exit == -1 || run.code == exit, "{args:?}: {run:?}");
         let lines: Vec<&str> = run.stderr.lines().filter(|line| line.contains("\"signature\"")).collect();

@@ -116,12 +116,12 @@ fn what_may_not_or_cannot_be_paid_is_not() {
     let stranger = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
     // Arguments, exit code, words of the message.
     let cases: &[(&[&str], i32, &str)] = &[
-        (&[&dear, "--wallet", "agent"], 4, "--max-spend"),
-        (&[&paid, "--wallet", "agent", "--max-spend", "0.049999"], 4, "--max-spend"),
-        (&[&paid, "--wallet", "agent", "--max-spend", "1 OUSD"], 4, "no limit covers PathUSD"),
-        (&[&paid, "--wallet", "agent", "--allow-host", "example.com"], 4, "--allow-host"),
-        (&[&paid, "--wallet", "agent", "--allow-recipient", stranger], 4, "--allow-recipient"),
-        (&[&paid, "--wallet", "poor"], 5, "needs"),
+        (&[&dear, "--key", "agent"], 4, "--max-spend"),
+        (&[&paid, "--key", "agent", "--max-spend", "0.049999"], 4, "--max-spend"),
+        (&[&paid, "--key", "agent", "--max-spend", "1 OUSD"], 4, "no limit covers PathUSD"),
+        (&[&paid, "--key", "agent", "--allow-host", "example.com"], 4, "--allow-host"),
+        (&[&paid, "--key", "agent", "--allow-recipient", stranger], 4, "--allow-recipient"),
+        (&[&paid, "--key", "poor"], 5, "needs"),
     ];
     for (args, exit, words) in cases {
         let run = network.home.run(&[&["request", "--rpc-url", rpc], *args].concat());
@@ -129,22 +129,14 @@ fn what_may_not_or_cannot_be_paid_is_not() {
         assert!(run.stderr.contains(words) && run.stderr.contains("othing was paid"), "{args:?}: {run:?}");
         assert_eq!(run.stdout, "", "{args:?}");
     }
-    let other_chain = network.home.run(&["request", &paid, "--wallet", "agent", "--chain-id", "42431"]);
+    let other_chain = network.home.run(&["request", &paid, "--key", "agent", "--chain-id", "42431"]);
     assert_eq!(other_chain.code, 4, "{other_chain:?}");
     let no_wallet = Home::new().run(&["request", &paid, "--rpc-url", rpc]);
     assert_eq!(no_wallet.code, 5, "{no_wallet:?}");
     assert!(no_wallet.stderr.contains("farthing wallet new"), "{no_wallet:?}");
     let wrong = network.home.file("wrong", "wrong");
-    let locked = network.home.run(&[
-        "request",
-        &paid,
-        "--wallet",
-        "agent",
-        "--rpc-url",
-        rpc,
-        "--password-file",
-        &wrong,
-    ]);
+    let locked =
+        network.home.run(&["request", &paid, "--key", "agent", "--rpc-url", rpc, "--password-file", &wrong]);
     assert_eq!(locked.code, 5, "{locked:?}");
 
     assert_eq!(network.balance(&agent), before, "no money has moved");

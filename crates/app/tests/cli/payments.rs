@@ -28,9 +28,9 @@ fn payments_are_filtered_shown_and_exported() {
     let _gateway = network.serve();
     let home = &network.home;
     assert_eq!(payments(home, &[]).len(), 0);
-    request(&network, "/paid", &["--wallet", "agent"]).ok();
-    request(&network, "/split", &["--wallet", "agent", "-d", "x=1"]).ok();
-    assert_eq!(request(&network, "/paid", &["--wallet", "poor"]).code, 5);
+    request(&network, "/paid", &["--key", "agent"]).ok();
+    request(&network, "/split", &["--key", "agent", "-d", "x=1"]).ok();
+    assert_eq!(request(&network, "/paid", &["--key", "poor"]).code, 5);
 
     // Arguments, how many are left.
     let cases: &[(&[&str], usize)] = &[

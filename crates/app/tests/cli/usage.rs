@@ -20,7 +20,7 @@ fn each_mistake_has_its_exit_code_its_words_and_its_code_for_programs() {
             "",
         ),
         (
-            &["request", "http://localhost:1", "--wallet", "nobody"],
+            &["request", "http://localhost:1", "--key", "nobody"],
             2,
             "key_missing",
             "no wallet named nobody",

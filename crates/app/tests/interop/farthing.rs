@@ -131,7 +131,7 @@ impl Wallet {
     /// `farthing request --output json`, and what it printed.
     pub(crate) fn request(&self, chain: &Chain, url: &str, kind: Kind) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
-        command.args(["request", "--output", "json", "--wallet", "payer", "--max-spend", "0.05"]);
+        command.args(["request", "--output", "json", "--key", "payer", "--max-spend", "0.05"]);
         command.args(["--rpc-url", &chain.url, "--chain-id", &CHAIN_ID.to_string()]);
         if kind == Kind::Push {
             command.args(["--mode", "push"]);

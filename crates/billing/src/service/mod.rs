@@ -25,6 +25,7 @@ pub mod hold;
 mod input;
 pub mod key;
 pub mod names;
+pub mod prepaid;
 pub mod product;
 pub mod report;
 #[cfg(feature = "schema")]

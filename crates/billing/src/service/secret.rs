@@ -4,6 +4,7 @@
 //! Presented, a secret is a prefix, an underscore, 64 hexadecimal digits, and 8 more that follow from them: so that scanners of
 //! repositories and logs find it without asking anybody, and a slip of the pen is told from a secret that nobody has.
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop};
@@ -63,6 +64,12 @@ impl Secret {
 /// Whether a kept hash is the one that is asked for, in a time that does not depend on where they differ.
 pub(super) fn same_hash(kept: &str, asked: &str) -> bool {
     kept.as_bytes().ct_eq(asked.as_bytes()).into()
+}
+
+/// Whether `signature`, 64 hexadecimal digits, was made over `message` by whoever has the secret of this hash.
+pub(super) fn signed_with(kept: &str, message: &str, signature: &str) -> bool {
+    let mac = Hmac::<Sha256>::new_from_slice(kept.as_bytes()).expect("HMAC takes a key of any length");
+    same_hash(&hex(&mac.chain_update(message).finalize().into_bytes()), signature)
 }
 
 fn digest(purpose: &str, bytes: &[u8; 32]) -> [u8; 32] {

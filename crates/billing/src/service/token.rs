@@ -313,6 +313,33 @@ impl Billing {
             return Err(UNKNOWN);
         }
         active(&read_document::<TenantDoc>(&tenant_doc)?)?;
+        self.with_chain(tenant, &token).await
+    }
+
+    /// The token that made a signature, and what it spends: for a seller of the tenant's that was shown it instead of the token.
+    /// `signature` is HMAC-SHA256 over `message`, keyed by [`Secret::hash`], as 64 hexadecimal digits. Whether the token may spend is
+    /// said when something is asked in its name.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unauthenticated`] with the code `token_unknown`, or `prepaid_bad_signature` when it is not the token's;
+    /// [`ServiceError::Delegation`] for a chain that is broken; and the store's.
+    pub async fn signed_by_token(
+        &self,
+        cx: &Cx,
+        id: DelegationId,
+        (message, signature): (&str, &str),
+    ) -> Result<Presented, ServiceError> {
+        let found = self.find::<TokenDoc>(cx, &id.text()).await?.ok_or(UNKNOWN)?;
+        if !secret::signed_with(&found.doc.hash, message, signature) {
+            return Err(ServiceError::Unauthenticated {
+                code: "prepaid_bad_signature",
+                why: "the signature is not the token's, or was made for another message",
+            });
+        }
+        self.with_chain(cx.tenant, &found.doc.token).await
+    }
+
+    async fn with_chain(&self, tenant: TenantId, token: &Token) -> Result<Presented, ServiceError> {
         let keys: Vec<_> =
             token.ancestors.iter().map(|id| record_key::<TokenDoc>(tenant, &id.text())).collect();
         let mut chain = vec![token.delegation()];

@@ -5,8 +5,6 @@ use farthing_money::Money;
 use farthing_protocol::UnixMs;
 use serde::{Deserialize, Serialize};
 
-use super::PrepaidKey;
-
 /// A wish to take money from the balance that a token may spend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
@@ -18,6 +16,23 @@ pub struct Charge {
     pub money: Money,
     /// Who sells: the realm.
     pub realm: String,
+    /// What the token spends, in the issuer's words.
+    pub account: String,
+}
+
+/// What somebody presents to be charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presented<'a> {
+    /// The token's name.
+    pub token: &'a str,
+    /// What was signed.
+    pub message: &'a str,
+    /// The signature, as it travelled.
+    pub signature: &'a str,
+    /// How much is to be taken.
+    pub money: &'a Money,
+    /// Who sells: the realm.
+    pub realm: &'a str,
 }
 
 /// A charge that was made.
@@ -52,17 +67,11 @@ pub enum PrepaidError {
 /// The issuer's books. Every call may be made again.
 #[async_trait]
 pub trait PrepaidBook: Send + Sync {
-    /// What the token signs with.
+    /// Whether the token signed, may spend this, and has enough; and what it spends. Changes nothing.
     ///
     /// # Errors
-    /// [`PrepaidError::Refused`] when it is none, revoked or expired.
-    async fn key(&self, token: &str, now: UnixMs) -> Result<PrepaidKey, PrepaidError>;
-
-    /// Whether the charge would be made now. Changes nothing.
-    ///
-    /// # Errors
-    /// [`PrepaidError`].
-    async fn check(&self, charge: &Charge, now: UnixMs) -> Result<(), PrepaidError>;
+    /// [`PrepaidError`]; the code `prepaid_bad_signature` when it is not the token's.
+    async fn authorise(&self, presented: &Presented<'_>, now: UnixMs) -> Result<String, PrepaidError>;
 
     /// Takes the money, once for each name.
     ///

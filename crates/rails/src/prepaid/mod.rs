@@ -14,7 +14,7 @@ mod refunder;
 mod verifier;
 pub mod wire;
 
-pub use book::{Charge, Charged, PrepaidBook, PrepaidError};
+pub use book::{Charge, Charged, PrepaidBook, PrepaidError, Presented};
 pub use payer::{PrepaidAccount, PrepaidPayer};
 pub use refunder::PrepaidRefunder;
 pub use verifier::PrepaidVerifier;

@@ -60,6 +60,8 @@ impl Refunder for PrepaidRefunder {
             token: token.to_owned(),
             money: request.paid.clone(),
             realm: self.realm.clone(),
+            // What was charged is found by the challenge.
+            account: String::new(),
         };
         let plan = Plan { charge, external_id: None };
         let data = serde_json::to_value(&plan).expect("names and amounts are always JSON");

@@ -14,7 +14,7 @@ use farthing_protocol::{Challenge, CredentialBuf, CredentialHeader, Intent, Meth
 
 use super::{
     Charge, Charged, METHOD, PrepaidAccount, PrepaidBook, PrepaidError, PrepaidKey, PrepaidPayer,
-    PrepaidRefunder, PrepaidVerifier,
+    PrepaidRefunder, PrepaidVerifier, Presented,
 };
 
 const NOW: UnixMs = UnixMs::from_ms(1_900_000_000_000);
@@ -49,28 +49,29 @@ impl Book {
 
 #[async_trait]
 impl PrepaidBook for Book {
-    async fn key(&self, token: &str, _: UnixMs) -> Result<PrepaidKey, PrepaidError> {
+    async fn authorise(&self, presented: &Presented<'_>, _: UnixMs) -> Result<String, PrepaidError> {
         self.up()?;
-        match self.balances.lock().unwrap().contains_key(token) {
-            true => Ok(PrepaidKey::new(token.as_bytes())),
-            false => Err(PrepaidError::Refused { code: "token_unknown".into(), why: "no such token".into() }),
+        let refused = |code: &str| PrepaidError::Refused { code: code.into(), why: "no".into() };
+        let balances = self.balances.lock().unwrap();
+        let balance = balances.get(presented.token).ok_or_else(|| refused("token_unknown"))?;
+        if !PrepaidKey::new(presented.token.as_bytes()).verifies(presented.message, presented.signature) {
+            return Err(refused("prepaid_bad_signature"));
+        }
+        match *balance >= presented.money.amount().base() {
+            true => Ok("bud_1".into()),
+            false => Err(refused("insufficient_funds")),
         }
     }
 
-    async fn check(&self, charge: &Charge, _: UnixMs) -> Result<(), PrepaidError> {
-        self.up()?;
-        match self.balances.lock().unwrap()[&charge.token] >= charge.money.amount().base() {
-            true => Ok(()),
-            false => {
-                Err(PrepaidError::Refused { code: "insufficient_funds".into(), why: "too little".into() })
-            }
-        }
-    }
-
-    async fn charge(&self, charge: &Charge, now: UnixMs) -> Result<Charged, PrepaidError> {
+    async fn charge(&self, charge: &Charge, _: UnixMs) -> Result<Charged, PrepaidError> {
         self.up()?;
         if !self.charged.lock().unwrap().contains_key(&charge.challenge) {
-            self.check(charge, now).await?;
+            if self.left() < charge.money.amount().base() {
+                return Err(PrepaidError::Refused {
+                    code: "insufficient_funds".into(),
+                    why: "too little".into(),
+                });
+            }
             *self.balances.lock().unwrap().get_mut(&charge.token).unwrap() -= charge.money.amount().base();
             self.charged.lock().unwrap().insert(charge.challenge.clone(), true);
         }
@@ -246,7 +247,7 @@ async fn a_lost_answer_is_unknown_until_the_books_tell() {
     // Once the balance is gone it is certain that it will not happen.
     book.balances.lock().unwrap().insert("tok_1".into(), 0);
     let second = challenge(&seller, "second", 5);
-    let plan = serde_json::json!({"charge": {"challenge": second.id, "token": "tok_1", "money": money(5), "realm": REALM}});
+    let plan = serde_json::json!({"charge": {"challenge": second.id, "token": "tok_1", "money": money(5), "realm": REALM, "account": "bud_1"}});
     let plan = SettlementPlan { rail: seller.rail().into(), data: plan };
     assert!(matches!(seller.resolve(&plan, NOW).await, Ok(Resolution::Failed { .. })));
     let damaged = SettlementPlan { rail: METHOD.into(), data: serde_json::Value::Null };

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::METHOD;
-use super::book::{Charge, Charged, PrepaidBook, PrepaidError};
+use super::book::{Charge, Charged, PrepaidBook, PrepaidError, Presented};
 use super::wire::{MethodDetails, PrepaidPayload, PrepaidRequest, Signed};
 
 /// Takes payment from balances of one asset with one issuer.
@@ -71,6 +71,10 @@ fn problem(kind: ProblemKind, code: &'static str, detail: &str) -> VerifyError {
 
 /// What a payer is told of a refusal. Its own code is in the sentence: which limits there are is the issuer's affair.
 fn refusal(code: &str, why: &str) -> Problem {
+    if code == "prepaid_bad_signature" {
+        let detail = "The signature is not the token's, or was made for another challenge.";
+        return Problem::new(ProblemKind::VerificationFailed, "prepaid_bad_signature", detail);
+    }
     let kind = match code {
         "insufficient_funds" => ProblemKind::PaymentInsufficient,
         _ => ProblemKind::VerificationFailed,
@@ -131,21 +135,24 @@ impl Verifier for PrepaidVerifier {
             PrepaidError::Refused { code, why } => VerifyError::Rejected(refusal(&code, &why)),
             PrepaidError::Unavailable { why } => VerifyError::Unavailable { detail: why },
         };
-        let key = self.book.key(&payload.token, request.now).await.map_err(unavailable)?;
         let signed =
             Signed { realm: &challenge.realm, challenge: &challenge.id, request: &challenge.request };
-        if !key.verifies(&signed, &payload.signature) {
-            let detail = "The signature is not the token's, or was made for another challenge.";
-            return Err(problem(ProblemKind::VerificationFailed, "prepaid_bad_signature", detail));
-        }
         let paid = Money::new(asked.amount, self.asset.clone());
+        let presented = Presented {
+            token: &payload.token,
+            message: &signed.message(),
+            signature: &payload.signature,
+            money: &paid,
+            realm: &challenge.realm,
+        };
+        let account = self.book.authorise(&presented, request.now).await.map_err(unavailable)?;
         let charge = Charge {
             challenge: challenge.id.to_string(),
             token: payload.token.clone(),
             money: paid.clone(),
             realm: challenge.realm.to_string(),
+            account,
         };
-        self.book.check(&charge, request.now).await.map_err(unavailable)?;
         let plan = Plan { charge, external_id: asked.external_id };
         Ok(Verified {
             keys: vec![self.key_of(&challenge.id)],

@@ -3,13 +3,12 @@
 //! | part | content |
 //! |---|---|
 //! | `request` | `amount` (base units, digits), `currency` (the asset's code), `externalId?`, `methodDetails.issuer` |
-//! | `payload` | `type: "hmac"`, `token` (its public name), `signature` (base64url without padding) |
+//! | `payload` | `type: "hmac"`, `token` (its public name), `signature` (64 lower-case hexadecimal digits) |
 //!
 //! `signature = HMAC-SHA256(key, "farthing prepaid 1|" realm "|" challenge id "|" request)`, over the strings as they were received.
-//! Realm and id hold no `|`. The key follows from the token's secret, and the issuer keeps it.
+//! Realm and id hold no `|`. The key follows from the token's secret; only the issuer keeps it, and only the issuer verifies.
 
 use farthing_money::Amount;
-use farthing_protocol::encoding::{base64url_decode, base64url_encode};
 use farthing_protocol::{Problem, ProblemKind};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -83,6 +82,15 @@ pub struct Signed<'a> {
     pub request: &'a str,
 }
 
+impl Signed<'_> {
+    /// As it goes into the HMAC.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let Self { realm, challenge, request } = self;
+        format!("farthing prepaid 1|{realm}|{challenge}|{request}")
+    }
+}
+
 /// What a token signs with. Shown nowhere.
 #[derive(Clone)]
 pub struct PrepaidKey(Zeroizing<Vec<u8>>);
@@ -100,25 +108,20 @@ impl PrepaidKey {
         Self(Zeroizing::new(bytes.to_vec()))
     }
 
-    fn mac(&self, signed: &Signed<'_>) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
-        let Signed { realm, challenge, request } = signed;
-        for part in ["farthing prepaid 1", "|", realm, "|", challenge, "|", request] {
-            mac.update(part.as_bytes());
-        }
-        mac
+    fn mac(&self, message: &str) -> Hmac<Sha256> {
+        let mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.chain_update(message)
     }
 
     /// The signature, as it travels.
     #[must_use]
     pub fn sign(&self, signed: &Signed<'_>) -> String {
-        base64url_encode(&self.mac(signed).finalize().into_bytes())
+        hex::encode(self.mac(&signed.message()).finalize().into_bytes())
     }
 
-    /// Whether `signature` is this key's. Takes the same time wherever they differ.
+    /// Whether `signature` is this key's for `message`. Takes the same time wherever they differ.
     #[must_use]
-    pub fn verifies(&self, signed: &Signed<'_>, signature: &str) -> bool {
-        base64url_decode(signature, "signature")
-            .is_ok_and(|bytes| self.mac(signed).verify_slice(&bytes).is_ok())
+    pub fn verifies(&self, message: &str, signature: &str) -> bool {
+        hex::decode(signature).is_ok_and(|bytes| self.mac(message).verify_slice(&bytes).is_ok())
     }
 }

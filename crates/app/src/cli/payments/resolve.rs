@@ -6,6 +6,7 @@ use farthing_client::{Agent, Resolution};
 use serde_json::{Value, json};
 
 use super::again;
+use crate::cli::charge::ServiceArgs;
 use crate::cli::network::NetworkArgs;
 use crate::error::{CliError, Exit};
 use crate::output::{Output, one_line, paint, style};
@@ -25,8 +26,12 @@ struct Found {
     resolution: Resolution,
 }
 
-pub async fn run(which: Which, network: &NetworkArgs, output: Output) -> Result<Exit, CliError> {
-    let agent = buyer::observer(network).await?;
+pub async fn run(
+    which: Which,
+    (network, service): (&NetworkArgs, ServiceArgs),
+    output: Output,
+) -> Result<Exit, CliError> {
+    let agent = buyer::observer(network, service).await?;
     let (records, swept) = match which {
         Which::One(record) => (vec![*record], 0),
         // What died before it sent anything needs nobody to be asked.

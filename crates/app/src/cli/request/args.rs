@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use url::Url;
 
+use crate::cli::charge::ChargeArgs;
 use crate::cli::network::NetworkArgs;
 use crate::cli::password::PasswordArgs;
 
@@ -89,9 +90,14 @@ pub struct PayingArgs {
     /// Present this payment, which was made before and not served, instead of paying
     #[arg(long, value_name = "ID", conflicts_with_all = ["dry_run", "location", "max_time"])]
     pub payment: Option<String>,
-    /// The wallet that pays; needed when there are several and none is called default
+    /// The wallet on this machine whose key pays; needed when there are several and none is called default
     #[arg(long, value_name = "NAME")]
-    pub wallet: Option<String>,
+    pub key: Option<String>,
+    /// Pay from the prepaid balance that this file describes, where a seller takes it
+    #[arg(long, value_name = "FILE")]
+    pub balance: Option<PathBuf>,
+    #[command(flatten)]
+    pub charge: ChargeArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
     /// How to pay where the seller leaves the choice
