@@ -17,6 +17,7 @@ cargo xtask test --only S   run only the steps whose name contains S
 cargo xtask tools           only install what the tests need
 cargo xtask bench [ARGS]    measure the gateway against its peers; --quick, --only PART, --help for more
 cargo xtask torture [--seed N]  kill and race the gateways for half an hour, and count the money
+cargo xtask torture billing [--seed N]  kill and race the billing service, and prove its books
 cargo xtask interop-page    write docs/interop.md from the last test run
 ";
 
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
         ["bench", args @ ..] => bench::run(args),
         ["torture"] => torture::run("1"),
         ["torture", "--seed", seed] => torture::run(seed),
+        ["torture", "billing"] => torture::run_billing("1"),
+        ["torture", "billing", "--seed", seed] => torture::run_billing(seed),
         ["interop-page"] => steps::interop_page(),
         _ => {
             eprint!("{USAGE}");

@@ -33,6 +33,8 @@ pub(crate) fn all(tools: &Tools, extent: Extent, seed: &str) -> bool {
         "farthing-app",
         "--package",
         "farthing-torture",
+        "--package",
+        "farthing-torture-billing",
     ]);
     if !build.stdin(Stdio::null()).status().is_ok_and(|status| status.success()) {
         return false;
@@ -56,6 +58,48 @@ pub(crate) fn all(tools: &Tools, extent: Extent, seed: &str) -> bool {
         for run in runs {
             println!("{store:?}: {}", run.join(" "));
             all_ok &= torture(store, &run);
+        }
+    }
+    all_ok & billing(tools, extent, seed)
+}
+
+/// `cargo xtask torture billing [--seed N]`: the billing service alone.
+pub(crate) fn run_billing(seed: &str) -> ExitCode {
+    if seed.parse::<u64>().is_err() {
+        eprintln!("a seed is a whole number, not {seed:?}");
+        return ExitCode::from(2);
+    }
+    let tools = Tools::install();
+    let mut build = Command::new("cargo");
+    build.current_dir(root()).args(["build", "--quiet", "--package", "farthing-torture-billing"]);
+    let built = build.stdin(Stdio::null()).status().is_ok_and(|status| status.success());
+    if built && billing(&tools, Extent::Whole, seed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Kills and races the billing service on both stores. It is built already.
+fn billing(tools: &Tools, extent: Extent, seed: &str) -> bool {
+    let (kills, database_kills, rounds) = match extent {
+        Extent::Short => ("25", "2", "1"),
+        Extent::Whole => ("300", "20", "5"),
+    };
+    let mut all_ok = true;
+    for store in [Store::Sqlite, Store::Postgres] {
+        if store == Store::Postgres && !tools.postgres {
+            println!("SKIPPED: billing by two processes on one PostgreSQL (there is none)");
+            continue;
+        }
+        let mut kill = vec!["kills", "--seed", seed, "--times", kills];
+        if store == Store::Postgres {
+            kill.extend(["--database-times", database_kills]);
+        }
+        for run in [kill, vec!["race", "--rounds", rounds]] {
+            println!("{store:?}: billing {}", run.join(" "));
+            let mut command = Command::new(root().join("target/debug/farthing-torture-billing"));
+            command.args(run);
+            if store == Store::Postgres {
+                command.arg("--postgres");
+            }
+            all_ok &= command.stdin(Stdio::null()).status().is_ok_and(|status| status.success());
         }
     }
     all_ok

@@ -42,6 +42,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["farthing-gate", "farthing-money", "farthing-protocol", "farthing-rails", "farthing-store"],
     ),
     ("farthing-peer", &[]),
+    (
+        "farthing-torture-billing",
+        &["farthing-billing", "farthing-ledger", "farthing-money", "farthing-store"],
+    ),
     ("farthing-torture", &["farthing-money", "farthing-protocol", "farthing-rails", "farthing-store"]),
     ("xtask", &[]),
 ];

@@ -14,6 +14,7 @@ mod completions;
 mod config;
 mod confirm;
 mod demo;
+mod ledger;
 pub(crate) mod log;
 mod man;
 pub(crate) mod network;
@@ -60,6 +61,8 @@ enum Command {
     Policy(policy::Args),
     /// Show what a gateway's store holds and owes, and fence a restored one
     Store(store::Args),
+    /// Prove the books of a billing store
+    Ledger(ledger::Args),
     /// Run a Tempo chain on this machine, for development
     Sandbox(sandbox::Args),
     /// Show a seller and a buyer working together
@@ -113,6 +116,7 @@ async fn dispatch(command: Command, output: Output) -> Result<Exit, CliError> {
         Command::Payments(args) => payments::run(*args, output).await,
         Command::Policy(args) => policy::run(args, output),
         Command::Store(args) => store::run(args, output).await,
+        Command::Ledger(args) => ledger::run(args, output).await,
         Command::Sandbox(args) => sandbox::run(args, output).await,
         Command::Demo(args) => demo::run(args, output).await,
         Command::Config(args) => config::run(&args, output),

@@ -68,17 +68,22 @@ impl Place {
         let Some(store) = self.store else {
             return Ok(super::serve::load(self.config.as_deref().unwrap_or(Path::new("gateway.toml")))?.store);
         };
-        let location = Location::parse(&store, |path| PathBuf::from(path))
-            .map_err(|error| CliError::usage(error.code(), error.to_string()))?;
-        let password = match &self.password_file {
-            Some(file) => Some(
-                secret::read_secret(file)
-                    .map_err(|error| CliError::file("read the database's password", file, &error))?,
-            ),
-            None => env::read(env::STORE_PASSWORD).map(zeroize::Zeroizing::new),
-        };
-        Ok(password.iter().fold(location, |location, password| location.with_password(password)))
+        location_of(&store, self.password_file.as_deref())
     }
+}
+
+/// The place that `store` says, with its password.
+pub(super) fn location_of(store: &str, password_file: Option<&Path>) -> Result<Location, CliError> {
+    let location = Location::parse(store, |path| PathBuf::from(path))
+        .map_err(|error| CliError::usage(error.code(), error.to_string()))?;
+    let password = match password_file {
+        Some(file) => Some(
+            secret::read_secret(file)
+                .map_err(|error| CliError::file("read the database's password", file, &error))?,
+        ),
+        None => env::read(env::STORE_PASSWORD).map(zeroize::Zeroizing::new),
+    };
+    Ok(password.iter().fold(location, |location, password| location.with_password(password)))
 }
 
 /// What somebody has coming.

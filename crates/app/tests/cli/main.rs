@@ -5,6 +5,7 @@ mod canary;
 mod config;
 mod crash;
 mod demo;
+mod ledger;
 mod network;
 mod observe;
 mod pay;

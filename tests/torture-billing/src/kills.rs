@@ -1,0 +1,127 @@
+//! Processes of the billing service killed at random instants under a mixed load: nothing that was answered is lost, nothing happens
+//! twice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::Findings;
+use crate::audit;
+use crate::call::{Call, Reply};
+use crate::child::Pool;
+use crate::clock::now_ms;
+use crate::job::{Answers, Client};
+use crate::place::Place;
+use crate::world::World;
+
+/// Clients that ask at the same time.
+const CLIENTS: usize = 24;
+/// Wallets, few enough to be fought for.
+const CUSTOMERS: usize = 6;
+/// What each has at first.
+const MONEY: u128 = 5_000;
+/// The longest pause between two kills, in microseconds.
+const PAUSE_US: u64 = 120_000;
+
+/// What is killed, how often.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Where the randomness begins.
+    pub seed: u64,
+    /// How many of a process.
+    pub times: usize,
+    /// How many of the database.
+    pub database_times: usize,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A sentence, when it does not work at all.
+pub async fn run(place: &Arc<Place>, plan: Plan, findings: &mut Findings) -> Result<(), String> {
+    let store = place.name();
+    let world = Arc::new(World::make(&store, CUSTOMERS, MONEY).await?);
+    let pool = Arc::new(Pool::start(&store, place.processes(), &world.tenant_text()).await?);
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|index| {
+            let (pool, world, stop) = (Arc::clone(&pool), Arc::clone(&world), Arc::clone(&stop));
+            tokio::spawn(async move { work(&pool, &world, (plan.seed, index), &stop).await })
+        })
+        .collect();
+    let expiring = tokio::spawn(expire(Arc::clone(&pool), Arc::clone(&stop)));
+    let killed = kill(place, &pool, plan).await;
+    stop.store(true, Ordering::SeqCst);
+    let mut all = Vec::new();
+    for client in clients {
+        all.push(client.await.map_err(|error| error.to_string())??);
+    }
+    expiring.await.map_err(|error| error.to_string())?;
+    killed?;
+    end_all(&pool).await?;
+    let again = pool.again();
+    drop(pool);
+    let told = audit::run(place, &world, MONEY, &all, findings).await?;
+    println!(
+        "kills: seed {}, {} kills of a process and {} of the database; {told}; {again} calls were asked again",
+        plan.seed, plan.times, plan.database_times
+    );
+    Ok(())
+}
+
+async fn work(
+    pool: &Pool,
+    world: &World,
+    (seed, index): (u64, usize),
+    stop: &AtomicBool,
+) -> Result<Answers, String> {
+    let own = seed.wrapping_mul(1_000_003).wrapping_add(u64::try_from(index).unwrap_or(0));
+    let dice = StdRng::seed_from_u64(own);
+    let mut client = Client { pool, world, dice, index, calls: 0, answers: Answers::default() };
+    while !stop.load(Ordering::SeqCst) {
+        client.job().await?;
+    }
+    Ok(client.answers)
+}
+
+/// Ends what ran out, all the time, as a worker of the service does.
+async fn expire(pool: Arc<Pool>, stop: Arc<AtomicBool>) {
+    while !stop.load(Ordering::SeqCst) {
+        // Whatever it says: the next round finds what this one did not end.
+        drop(pool.ask(None, &Call::Expire).await);
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+async fn kill(place: &Arc<Place>, pool: &Pool, plan: Plan) -> Result<(), String> {
+    let mut dice = StdRng::seed_from_u64(plan.seed);
+    let (mut left, mut databases) = (plan.times, plan.database_times);
+    while left + databases > 0 {
+        // Some at once after a start, most within the traffic.
+        tokio::time::sleep(Duration::from_micros(dice.random_range(0..PAUSE_US))).await;
+        if dice.random_range(0..left + databases) < databases {
+            databases -= 1;
+            let place = Arc::clone(place);
+            let killing = tokio::task::spawn_blocking(move || place.kill_database());
+            killing.await.map_err(|error| error.to_string())??;
+        } else {
+            left -= 1;
+            pool.kill(dice.random_range(0..pool.processes())).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Two hours later, everything has run out that was left alone.
+async fn end_all(pool: &Pool) -> Result<(), String> {
+    loop {
+        match pool.ask_at(|| now_ms() + 7_200_000, None, &Call::Expire).await? {
+            Reply::Done(found) if found == 0 => return Ok(()),
+            Reply::Done(_) => {}
+            other => return Err(format!("holds cannot be ended: {other:?}")),
+        }
+    }
+}

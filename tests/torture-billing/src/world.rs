@@ -1,0 +1,116 @@
+//! What is there before anything is killed: a tenant, an asset, customers with money, a product.
+
+use std::collections::BTreeMap;
+
+use farthing_billing::budget::{Children, Funding};
+use farthing_billing::service::budget::NewBudget;
+use farthing_billing::service::customer::NewCustomer;
+use farthing_billing::service::product::{NewProduct, PriceForm, TiersOver};
+use farthing_billing::service::tenant::NewTenant;
+use farthing_billing::service::wallet::Credit;
+use farthing_billing::service::{Authority, Billing, Cx, Named as _, ServiceError, TenantId};
+use farthing_billing::{BudgetId, CustomerId, ProductId};
+use farthing_ledger::Timestamp;
+use farthing_money::{Amount, Asset, AssetKind};
+
+use crate::clock::{fresh_id, now_ms};
+use crate::place;
+
+/// The asset of everything.
+pub const ASSET: &str = "USD";
+/// What a unit of the product costs.
+pub const UNIT: u128 = 3;
+
+/// What there is.
+pub struct World {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Who has money.
+    pub customers: Vec<CustomerId>,
+    /// For each of them a budget, and one below it.
+    pub budgets: Vec<[BudgetId; 2]>,
+    /// What is sold.
+    pub product: ProductId,
+}
+
+/// A context for this tool's own calls.
+pub fn cx(tenant: TenantId) -> Cx {
+    Cx { tenant, now: Timestamp::from_unix_ms(now_ms()), id: fresh_id(), idempotency: None }
+}
+
+impl World {
+    /// Makes it, in this process, and closes the store again.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn make(store: &str, customers: usize, money: u128) -> Result<Self, String> {
+        let billing = Billing::new(place::open(store).await?);
+        Self::fill(&billing, customers, money).await.map_err(|error| error.to_string())
+    }
+
+    async fn fill(billing: &Billing, customers: usize, money: u128) -> Result<Self, ServiceError> {
+        let nobody = TenantId::from_u128(0);
+        let tenant = billing.create_tenant(&cx(nobody), &NewTenant { name: "torture".to_owned() }).await?.id;
+        billing.create_asset(&cx(tenant), &Asset::new(ASSET, 2, AssetKind::Fiat)?).await?;
+        let (mut made, mut budgets) = (Vec::new(), Vec::new());
+        for n in 0..customers {
+            let new = NewCustomer { external_id: format!("customer-{n}"), ..NewCustomer::default() };
+            let id = billing.create_customer(&cx(tenant), &new).await?.id;
+            billing.open_wallet(&cx(tenant), id, ASSET).await?;
+            let credit = Credit { amount: Amount::from_base(money), reference: None, reason: None };
+            billing.credit(&cx(tenant), (id, ASSET), &credit).await?;
+            let agent = Self::budget(billing, tenant, (Some(id), None)).await?;
+            budgets.push([agent, Self::budget(billing, tenant, (None, Some(agent))).await?]);
+            made.push(id);
+        }
+        let price = format!(r#"{{"model":{{"type":"per_unit","unit":"{UNIT}"}}}}"#);
+        let price: PriceForm =
+            serde_json::from_str(&price).map_err(|error| ServiceError::unreadable("price", &error))?;
+        let new = NewProduct {
+            name: "Search".to_owned(),
+            asset: ASSET.to_owned(),
+            tiers_over: TiersOver::Event,
+            grace_ms: 60_000,
+            skew_ms: 60_000,
+            price: Some(price),
+        };
+        let product = billing.create_product(&cx(tenant), &new).await?.id;
+        Ok(Self { tenant, customers: made, budgets, product })
+    }
+
+    /// A budget with a limit that is far away: it is the accounts that matter.
+    async fn budget(
+        billing: &Billing,
+        tenant: TenantId,
+        (customer, parent): (Option<CustomerId>, Option<BudgetId>),
+    ) -> Result<BudgetId, ServiceError> {
+        let new = NewBudget {
+            customer,
+            asset: customer.map(|_| ASSET.to_owned()),
+            parent,
+            name: None,
+            funding: Funding::Shared { total: Some(Amount::from_base(1_000_000_000)) },
+            per_call: None,
+            rates: Vec::new(),
+            counterparties: None,
+            // One level under the first, none under the second.
+            children: if parent.is_none() {
+                Children { most: 1, levels: 1 }
+            } else {
+                Children { most: 0, levels: 0 }
+            },
+            metadata: BTreeMap::new(),
+        };
+        Ok(billing.create_budget(&cx(tenant), &Authority::Owner, &new).await?.budget.id)
+    }
+
+    /// As a process is told of the tenant.
+    pub fn tenant_text(&self) -> String {
+        self.tenant.to_string()
+    }
+
+    /// A customer as calls name it.
+    pub fn customer(&self, index: usize) -> String {
+        self.customers[index].text()
+    }
+}
