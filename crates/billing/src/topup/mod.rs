@@ -25,6 +25,7 @@ use crate::id::GroupId;
 
 /// How much one attempt is for. In JSON `{"steps":"500"}` or `{"target":"2000"}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Size {
     /// As many times this much as it takes to be at the threshold again.
@@ -45,6 +46,7 @@ pub struct TopUpRule {
 
 /// How long to wait after soft declines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BackOff {
     /// After the first, in milliseconds; twice as long after each further one.
     pub first_ms: u64,

@@ -23,6 +23,7 @@ pub trait Addresses: Send + Sync {
 
 /// Where a customer sends tokens to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DepositAddress {
     /// Whose.
     #[serde(with = "names::text")]

@@ -34,6 +34,7 @@ pub struct Sighting {
 
 /// Where a deposit stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DepositState {
     /// The wallet has it.
@@ -50,6 +51,7 @@ pub enum DepositState {
 
 /// Why nobody was credited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Less than the token's minimum.
@@ -64,6 +66,7 @@ pub enum Reason {
 
 /// A deposit, as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deposit {
     /// Its name: `dep_…`.
     pub id: String,

@@ -35,6 +35,7 @@ impl Document for Rule {
 
 /// Why a source did not take the money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeclinedBecause {
     /// `soft`: it may later. `hard`: it never will.
     pub class: DeclineClass,
@@ -46,6 +47,7 @@ pub struct DeclinedBecause {
 
 /// Whether a source may take the money later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DeclineClass {
     /// It may.
@@ -65,6 +67,7 @@ impl From<Decline> for DeclineClass {
 
 /// What became of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptState {
     /// The source was asked, or is about to be; what it did is not known yet.
@@ -79,6 +82,7 @@ pub enum AttemptState {
 
 /// An attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attempt {
     /// Its name: `top_…`. The source's idempotency key.
     pub id: String,

@@ -18,6 +18,7 @@ use crate::topup::{BackOff, Decline, Event, Size, State, TopUp, TopUpRule as Ter
 
 /// Who pays for top-ups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Source {
     /// A card on file at the platform's card processor. For currencies.
@@ -33,6 +34,7 @@ pub enum Source {
 
 /// A rule as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewTopUpRule {
     /// It is kept that this much is available.
     pub threshold: Amount,
@@ -54,6 +56,7 @@ const fn usual_back_off() -> BackOff {
 
 /// Where a rule stands, as the API shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RuleState {
     /// It watches the balance.
@@ -70,6 +73,7 @@ pub enum RuleState {
 
 /// A rule, as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TopUpRule {
     /// Whose account.
     #[serde(with = "names::text")]
