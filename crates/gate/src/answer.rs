@@ -20,12 +20,15 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// An answer with this JSON problem as its body. Never stored: the next one may differ (C28).
 pub(crate) fn problem(status: StatusCode, json: String) -> Answer {
-    with_headers(status, problem_headers(0), json)
+    with_headers(status, problem_headers(HeaderMap::new()), json)
 }
 
-/// The headers of every problem, with room for so many more.
-pub(crate) fn problem_headers(more: usize) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(more + 2);
+/// The headers of every problem, in the room of others.
+pub(crate) fn problem_headers(others: HeaderMap) -> HeaderMap {
+    /// More room than this is given back: hyper keeps it for the connection's next request.
+    const MOST: usize = 32;
+    let mut headers = if others.capacity() > MOST { HeaderMap::new() } else { others };
+    headers.clear();
     headers.insert(CONTENT_TYPE, PROBLEM_JSON);
     headers.insert(CACHE_CONTROL, NO_STORE);
     headers

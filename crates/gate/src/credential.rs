@@ -23,13 +23,14 @@ pub(crate) enum Found {
     Several,
 }
 
+/// Whether a header may hold a credential or say how somebody likes to pay: one look at the names, where most have neither.
+pub(crate) fn speak_of_payment(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| *name == AUTHORIZATION || is_payment_header(name))
+}
+
 /// Takes every credential out of `headers`. Other schemes of `Authorization` stay, also those that somebody merged with a
 /// credential into one value: `Bearer x, Payment y` pays with `y`, and the service gets `Bearer x`.
 pub(crate) fn take(headers: &mut HeaderMap) -> Found {
-    // Most requests that are unpaid have neither: two lookups, and nothing is taken apart.
-    if !headers.contains_key(AUTHORIZATION) && !headers.contains_key(PAYMENT_AUTHORIZATION) {
-        return Found::None;
-    }
     let mut credentials = take_from_authorization(headers);
     for value in headers.get_all(PAYMENT_AUTHORIZATION) {
         match split(value) {
@@ -51,6 +52,9 @@ pub(crate) fn take(headers: &mut HeaderMap) -> Found {
 
 /// Takes out of a request what is between the client and the gate.
 pub(crate) fn scrub_request(headers: &mut HeaderMap) {
+    if !speak_of_payment(headers) {
+        return;
+    }
     let internal: Vec<HeaderName> = headers.keys().filter(|name| is_payment_header(name)).cloned().collect();
     for name in internal {
         headers.remove(name);
@@ -168,6 +172,9 @@ impl Quotes {
 
 /// Takes out of a response what only the gate may say: receipts and challenges of the Payment scheme.
 pub(crate) fn scrub_response(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| *name == WWW_AUTHENTICATE || is_payment_header(name)) {
+        return;
+    }
     let internal: Vec<HeaderName> = headers.keys().filter(|name| is_payment_header(name)).cloned().collect();
     for name in internal {
         headers.remove(name);

@@ -21,7 +21,7 @@ use crate::answer::{self, Answer};
 use crate::attempts::Attempts;
 use crate::body::{BodyReader, BoxError, GateBody, ReadError};
 use crate::builder::{GateBuilder, Unmatched};
-use crate::credential::{ACCEPT_PAYMENT, Found, scrub_request, take};
+use crate::credential::{ACCEPT_PAYMENT, Found, scrub_request, speak_of_payment, take};
 use crate::delivery::{replay, tell_kept};
 use crate::drive::{Driven, ToDrive, drive};
 use crate::epoch::Epoch;
@@ -30,6 +30,7 @@ use crate::kept::Copies;
 use crate::lease::{InFlight, Recorder};
 use crate::observe::{GateEvent, Observer, Told};
 use crate::permit::{Decision, Kind, Permit};
+use crate::proxy::ClientAddr;
 use crate::rate::RateLimiter;
 use crate::route::{BindBody, Match, RouteTable, ServiceTerms, resolve};
 
@@ -132,6 +133,16 @@ pub(crate) enum Waiting<B> {
     Paid { index: usize, request: Request<B>, credential: CredentialBuf },
 }
 
+/// What a challenge is asked for with.
+struct Asking<'a> {
+    /// The client's preferences.
+    accept: Option<&'a str>,
+    /// The body's digest, where the challenge is bound to it.
+    digest: Option<&'a str>,
+    /// The request's headers, whose room the answer's take.
+    headers: HeaderMap,
+}
+
 /// Why a payment is asked for.
 pub(crate) enum Reason {
     /// None came.
@@ -176,14 +187,20 @@ impl Gate {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        match self.begin(request, told) {
+        let client = request.extensions().get::<ClientAddr>().copied();
+        match self.begin(request, client, told) {
             Begun::Decided(decision) => decision,
             Begun::Waits(waiting) => self.go_on(*waiting, told).await,
         }
     }
 
     /// Decides, if nothing has to be waited for: no body, no rail, no store. Almost every unpaid request is decided here.
-    pub(crate) fn begin<B>(&self, request: Request<B>, told: &mut Told) -> Begun<B> {
+    pub(crate) fn begin<B>(
+        &self,
+        request: Request<B>,
+        client: Option<ClientAddr>,
+        told: &mut Told,
+    ) -> Begun<B> {
         let (path, found) = match resolve(&self.inner.table, request.method(), request.uri().path()) {
             Ok(resolved) => resolved,
             Err(error) => {
@@ -224,13 +241,20 @@ impl Gate {
                 scrub_request(request.headers_mut());
                 Begun::Decided(Decision::Serve(request.map(GateBody::Stream), Permit(Kind::Free)))
             }
-            Some(_) => self.priced(index, request, told),
+            Some(_) => self.priced(index, request, client, told),
         }
     }
 
-    fn priced<B>(&self, index: usize, mut request: Request<B>, told: &mut Told) -> Begun<B> {
-        let found = take(request.headers_mut());
-        if let Some(limited) = self.limited(&found, &request, told) {
+    fn priced<B>(
+        &self,
+        index: usize,
+        mut request: Request<B>,
+        client: Option<ClientAddr>,
+        told: &mut Told,
+    ) -> Begun<B> {
+        let speaks = speak_of_payment(request.headers());
+        let found = if speaks { take(request.headers_mut()) } else { Found::None };
+        if let Some(limited) = self.limited(&found, (client, request.headers()), told) {
             return Begun::answer(limited);
         }
         let reason = match found {
@@ -248,11 +272,14 @@ impl Gate {
                 return Begun::answer(answer::refuse(&problem, None));
             }
         };
-        let accept = preferences(request.headers());
+        let accept = if speaks { preferences(request.headers()) } else { None };
         let binds = self.inner.routes[index].priced.as_ref().map(|priced| priced.bind_body);
         match (binds, self.inner.known_epoch()) {
             (Some(BindBody::No), Some(epoch)) => {
-                Begun::answer(self.offer(index, &reason, (accept.as_deref(), None), epoch, told))
+                // Nothing else reads them: what they took is used again.
+                let headers = std::mem::take(request.headers_mut());
+                let asked = Asking { accept: accept.as_deref(), digest: None, headers };
+                Begun::answer(self.offer(index, &reason, asked, epoch, told))
             }
             _ => {
                 let body = GateBody::Stream(request.into_body());
@@ -390,20 +417,21 @@ impl Gate {
             let problem = Problem::new(ProblemKind::PaymentPending, "store_unavailable", detail);
             return answer::refuse(&problem, Some(1));
         };
-        self.offer(index, &Reason::Other(problem.clone()), (accept, digest), epoch, told)
+        let asked = Asking { accept, digest, headers: HeaderMap::new() };
+        self.offer(index, &Reason::Other(problem.clone()), asked, epoch, told)
     }
 
     fn offer(
         &self,
         index: usize,
         reason: &Reason,
-        (accept, digest): (Option<&str>, Option<&str>),
+        Asking { accept, digest, headers }: Asking<'_>,
         epoch: StoreEpoch,
         told: &mut Told,
     ) -> Answer {
         let Some(priced) = &self.inner.routes[index].priced else { return answer::not_found() };
         let expires = self.inner.clock.now().plus_ms(self.inner.challenge_lifetime_ms);
-        let mut headers = answer::problem_headers(priced.ways.len());
+        let mut headers = answer::problem_headers(headers);
         let mut first_id: Option<IssuedId> = None;
         let mut append = |way: usize| {
             let issue = Issue { expires, nonce: self.inner.nonce(epoch), digest };

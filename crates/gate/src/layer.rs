@@ -11,8 +11,8 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
-use tracing::Instrument;
 use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::body::{BoxError, GateBody};
 use crate::delivery::PaidBy;
@@ -20,6 +20,7 @@ use crate::gate::{Begun, Gate};
 use crate::observe::{Ending, SPANS, propagate, request_span};
 use crate::passing::GateResponseBody;
 use crate::permit::{Decision, Permit};
+use crate::proxy::ClientAddr;
 
 /// Puts a [`Gate`] before a service.
 #[derive(Debug, Clone)]
@@ -84,23 +85,74 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let client = request.extensions().get::<ClientAddr>().copied();
+        let inner = &mut self.inner;
+        // The service that was made ready is the one to call; the clone takes its place.
+        Self::handle(&self.gate, request, client, || {
+            let clone = inner.clone();
+            std::mem::replace(inner, clone)
+        })
+    }
+}
+
+impl<S> GateService<S> {
+    /// Answers a request from `client` with what `service` makes of the one in here, which has to be always ready.
+    pub(crate) fn answer<B, R>(
+        &self,
+        request: Request<B>,
+        client: ClientAddr,
+        service: impl FnOnce(&S) -> S,
+    ) -> GateFuture<Response<GateResponseBody<R>>, S::Error>
+    where
+        S: Service<Request<GateBody<B>>, Response = Response<R>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+        R: Body<Data = Bytes> + Send + Unpin + 'static,
+        R::Error: Send,
+    {
+        Self::handle(&self.gate, request, Some(client), || service(&self.inner))
+    }
+
+    fn handle<B, R>(
+        gate: &Gate,
+        request: Request<B>,
+        client: Option<ClientAddr>,
+        service: impl FnOnce() -> S,
+    ) -> GateFuture<Response<GateResponseBody<R>>, S::Error>
+    where
+        S: Service<Request<GateBody<B>>, Response = Response<R>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+        R: Body<Data = Bytes> + Send + Unpin + 'static,
+        R::Error: Send,
+    {
         let span = request_span(request.method(), request.headers());
-        let mut ending = Ending::begin(&self.gate, request.method(), span.clone());
+        let mut ending = Ending::begin(gate, request.method(), span.clone());
         let entered = (!span.is_disabled()).then(|| span.enter());
-        let begun = self.gate.begin(request, ending.told());
+        let begun = gate.begin(request, client, ending.told());
         drop(entered);
         let begun = match begun {
             // At once, and without a box: most requests to a priced route are unpaid.
             Begun::Decided(Decision::Answer(answer)) => {
                 ending.answered(answer.status().as_u16(), None);
-                return GateFuture(State::Answered(Some(answer.map(GateResponseBody::Gate))));
+                return GateFuture::now(answer.map(GateResponseBody::Gate));
             }
             begun => begun,
         };
-        // The service that was made ready is the one to call; the clone takes its place.
-        let clone = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, clone);
-        let gate = self.gate.clone();
+        let (inner, ending) = (service(), Box::new(ending));
+        let begun = match begun {
+            // Called at once, so that what waits is small: the request is not in it.
+            Begun::Decided(Decision::Serve(request, permit)) if !permit.is_paid() => {
+                let called = span.in_scope(|| Called::begin(inner, request, &ending));
+                return GateFuture::later(called.answered(permit, ending).instrument(span));
+            }
+            begun => begun,
+        };
+        let (gate, mut ending) = (gate.clone(), ending);
         let answered = async move {
             let decision = match begun {
                 Begun::Decided(decision) => decision,
@@ -129,7 +181,7 @@ where
                 Decision::Serve(request, permit) => serve(inner, request, (permit, ending)).await,
             }
         };
-        GateFuture(State::Serving(Box::pin(answered.instrument(span))))
+        GateFuture::later(answered.instrument(span))
     }
 }
 
@@ -141,6 +193,18 @@ enum State<T, E> {
     Answered(Option<T>),
     /// The service, a rail or the store is asked.
     Serving(Pin<Box<dyn Future<Output = Result<T, E>> + Send>>),
+}
+
+impl<T, E> GateFuture<T, E> {
+    /// There is an answer already.
+    pub(crate) const fn now(answer: T) -> Self {
+        Self(State::Answered(Some(answer)))
+    }
+
+    /// An answer has to be waited for.
+    pub(crate) fn later(answer: impl Future<Output = Result<T, E>> + Send + 'static) -> Self {
+        Self(State::Serving(Box::pin(answer)))
+    }
 }
 
 impl<T, E> fmt::Debug for GateFuture<T, E> {
@@ -167,32 +231,64 @@ impl<T, E> Future for GateFuture<T, E> {
 
 /// Calls the service, and tells the permit how that went.
 async fn serve<S, B, R>(
-    mut inner: S,
-    mut request: Request<GateBody<B>>,
-    (permit, mut ending): (Permit, Ending),
+    inner: S,
+    request: Request<GateBody<B>>,
+    (permit, ending): (Permit, Box<Ending>),
 ) -> Result<Response<GateResponseBody<R>>, S::Error>
 where
     S: Service<Request<GateBody<B>>, Response = Response<R>>,
     R: Body<Data = Bytes> + Send + Unpin + 'static,
     R::Error: Send,
 {
-    let span = tracing::info_span!(target: SPANS, "upstream", status = Empty, code = Empty);
-    span.in_scope(|| propagate(ending.observer(), &mut request));
-    let begun = Instant::now();
-    let answered = inner.call(request).instrument(span.clone()).await;
-    ending.upstream(&answered, begun.elapsed(), &span);
-    drop(span);
-    match answered {
-        Ok(response) => {
-            let response = permit.finish(response).await;
-            if let Some(by) = response.extensions().get::<PaidBy>() {
-                ending.paid(Some(by));
+    Called::begin(inner, request, &ending).answered(permit, ending).await
+}
+
+/// A service that was called.
+struct Called<F> {
+    answer: F,
+    begun: Instant,
+    span: Span,
+}
+
+impl<F> Called<F> {
+    fn begin<S, B>(mut service: S, mut request: Request<GateBody<B>>, ending: &Ending) -> Self
+    where
+        S: Service<Request<GateBody<B>>, Future = F>,
+    {
+        let span = tracing::info_span!(target: SPANS, "upstream", status = Empty, code = Empty);
+        span.in_scope(|| propagate(ending.observer(), &mut request));
+        let begun = Instant::now();
+        let answer = span.in_scope(|| service.call(request));
+        Self { answer, begun, span }
+    }
+
+    /// Its answer, and what the permit makes of it.
+    async fn answered<R, E>(
+        self,
+        permit: Permit,
+        mut ending: Box<Ending>,
+    ) -> Result<Response<GateResponseBody<R>>, E>
+    where
+        F: Future<Output = Result<Response<R>, E>>,
+        R: Body<Data = Bytes> + Send + Unpin + 'static,
+        R::Error: Send,
+    {
+        let Self { answer, begun, span } = self;
+        let answered = answer.instrument(span.clone()).await;
+        ending.upstream(&answered, begun.elapsed(), &span);
+        drop(span);
+        match answered {
+            Ok(response) => {
+                let response = permit.finish(response).await;
+                if let Some(by) = response.extensions().get::<PaidBy>() {
+                    ending.paid(Some(by));
+                }
+                Ok(response.map(|body| body.watched(ending)))
             }
-            Ok(response.map(|body| body.watched(ending)))
-        }
-        Err(error) => {
-            permit.failed().await;
-            Err(error)
+            Err(error) => {
+                permit.failed().await;
+                Err(error)
+            }
         }
     }
 }

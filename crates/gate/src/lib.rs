@@ -23,6 +23,7 @@ mod drive;
 mod epoch;
 mod gate;
 mod idempotency;
+mod joined;
 mod kept;
 mod layer;
 mod lease;

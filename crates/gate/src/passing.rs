@@ -172,8 +172,8 @@ impl<B, E> DeliveryBody<B, E> {
     }
 
     /// The same, and somebody is told when it ends.
-    pub(crate) fn watched(mut self, ending: Ending) -> Self {
-        self.ending = Some(Box::new(ending));
+    pub(crate) fn watched(mut self, ending: Box<Ending>) -> Self {
+        self.ending = Some(ending);
         self
     }
 
@@ -370,7 +370,7 @@ pub enum GateResponseBody<B: Body> {
 
 impl<B: Body> GateResponseBody<B> {
     /// Somebody is told when a body ends; a body of the gate's own is there at once.
-    pub(crate) fn watched(self, ending: Ending) -> Self {
+    pub(crate) fn watched(self, ending: Box<Ending>) -> Self {
         match self {
             Self::Gate(body) => Self::Gate(body),
             Self::Service(body) => Self::Service(body.watched(ending)),

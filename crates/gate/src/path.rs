@@ -116,7 +116,24 @@ impl<'a> NormalPath<'a> {
 
     /// The segments, decoded: what routes are compared with. A final slash adds none, so `/a/` is the route `/a`.
     pub(crate) fn segments(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        self.path.split('/').filter(|segment| !segment.is_empty()).map(decoded)
+        self.pieces().map(decoded)
+    }
+
+    /// The segments as they are written.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &str> + Clone {
+        self.path.split('/').filter(|segment| !segment.is_empty())
+    }
+
+    /// Whether the segments are written in another way than they are compared.
+    pub(crate) fn is_encoded(&self) -> bool {
+        self.path.contains('%')
+    }
+
+    /// Whether every segment is its own [`fold`] at a glance, and none has a format's name behind a dot.
+    pub(crate) fn is_folded(&self) -> bool {
+        let folded =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'~' | b'/');
+        self.path.bytes().all(folded)
     }
 }
 
@@ -152,7 +169,11 @@ fn is_plain(raw: &str) -> bool {
     let bytes = raw.as_bytes();
     let plain =
         |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'~' | b'/' | b'.' | b':' | b'@');
-    bytes.iter().all(plain) && !bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
+    let mut after_slash = false;
+    bytes.iter().all(|byte| {
+        let begins = std::mem::replace(&mut after_slash, *byte == b'/');
+        plain(byte) && !(begins && matches!(byte, b'/' | b'.'))
+    })
 }
 
 /// One segment with unreserved characters decoded and triplets in upper case.

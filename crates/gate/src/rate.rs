@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use farthing_protocol::UnixMs;
+use http::StatusCode;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Request, StatusCode};
 
 use crate::address::{PrivateAddresses, counted};
 use crate::answer::{Answer, plain};
@@ -216,12 +216,17 @@ fn address(text: &str) -> Option<IpAddr> {
 
 impl Gate {
     /// The answer to a request that comes too often; none while there are tokens, or nobody knows where it comes from.
-    pub(crate) fn limited<B>(&self, found: &Found, request: &Request<B>, told: &mut Told) -> Option<Answer> {
+    pub(crate) fn limited(
+        &self,
+        found: &Found,
+        (client, headers): (Option<ClientAddr>, &HeaderMap),
+        told: &mut Told,
+    ) -> Option<Answer> {
         let limiter = self.inner().rates.as_ref()?;
-        let ClientAddr(caller) = request.extensions().get::<ClientAddr>()?;
+        let ClientAddr(caller) = client?;
         let kind = if matches!(found, Found::None) { Kind::Challenge } else { Kind::Verification };
         let now = self.inner().clock.now();
-        let wait_s = limiter.take(kind, *caller, request.headers(), now).err()?;
+        let wait_s = limiter.take(kind, caller, headers, now).err()?;
         let mut answer = match kind {
             Kind::Challenge => {
                 let detail = "You are asking for too many challenges. Ask again later.";

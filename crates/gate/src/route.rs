@@ -5,7 +5,7 @@
 //! (`_method=DELETE`) tells apart what this cannot: with such an upstream, price every method of a path alike.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -217,7 +217,7 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<String, Node>,
+    literals: BTreeMap<String, Node>,
     any: Option<Box<Node>>,
     here: Vec<usize>,
     rest: Vec<usize>,
@@ -267,8 +267,13 @@ impl RouteTable {
     /// What a request with this method and path meets.
     #[must_use]
     pub fn find(&self, method: &Method, path: &NormalPath<'_>) -> Match {
-        let segments: Vec<_> = path.segments().collect();
-        let found = self.exact.find(&segments);
+        let decoded: Vec<Cow<'_, str>>;
+        let found = if path.is_encoded() {
+            decoded = path.segments().collect();
+            self.exact.find(decoded.iter().map(AsRef::as_ref))
+        } else {
+            self.exact.find(path.pieces())
+        };
         // A HEAD is a GET without its body, and tells what is in it: it costs the same.
         let method = if method == Method::HEAD { &Method::GET } else { method };
         let allows = |index: &&usize| {
@@ -281,7 +286,7 @@ impl RouteTable {
         {
             return Match::Route(index);
         }
-        if self.looks_priced(&segments, found) {
+        if self.looks_priced(path, found) {
             return Match::LooksPriced;
         }
         match (route, found) {
@@ -293,9 +298,12 @@ impl RouteTable {
 
     /// Whether a laxer server would read a priced route in these segments, which match `found` as written: in another
     /// spelling, or with the name of a format behind them (`/v1/report.json` for `/v1/report`).
-    fn looks_priced(&self, segments: &[Cow<'_, str>], found: Option<&[usize]>) -> bool {
-        let mut folded: Vec<String> = segments.iter().map(|segment| fold(segment)).collect();
-        if self.reads_as_priced(&folded, found) {
+    fn looks_priced(&self, path: &NormalPath<'_>, found: Option<&[usize]>) -> bool {
+        if path.is_folded() {
+            return self.reads_as_priced(path.pieces(), found);
+        }
+        let mut folded: Vec<String> = path.segments().map(|segment| fold(&segment)).collect();
+        if self.reads_as_priced(folded.iter().map(String::as_str), found) {
             return true;
         }
         for _ in 0..Self::MAX_FORMATS {
@@ -303,14 +311,18 @@ impl RouteTable {
             // A name that begins with its dot has no format.
             let Some(end) = last.rfind('.').filter(|end| *end > 0) else { return false };
             last.truncate(end);
-            if self.reads_as_priced(&folded, found) {
+            if self.reads_as_priced(folded.iter().map(String::as_str), found) {
                 return true;
             }
         }
         false
     }
 
-    fn reads_as_priced(&self, folded: &[String], found: Option<&[usize]>) -> bool {
+    fn reads_as_priced<'s>(
+        &self,
+        folded: impl Iterator<Item = &'s str> + Clone,
+        found: Option<&[usize]>,
+    ) -> bool {
         let Some(priced) = self.folded.find(folded).and_then(<[usize]>::first) else { return false };
         let priced = &self.routes[*priced].fold;
         found.and_then(<[usize]>::first).is_none_or(|index| {
@@ -366,13 +378,14 @@ impl Node {
 
     /// The most specific pattern for these segments: literals before names before rests, from the left. Visits each node
     /// at most once.
-    fn find<S: AsRef<str>>(&self, segments: &[S]) -> Option<&[usize]> {
-        let found = match segments {
-            [] => (!self.here.is_empty()).then_some(self.here.as_slice()),
-            [first, rest @ ..] => self
+    fn find<'s>(&self, segments: impl Iterator<Item = &'s str> + Clone) -> Option<&[usize]> {
+        let mut rest = segments;
+        let found = match rest.next() {
+            None => (!self.here.is_empty()).then_some(self.here.as_slice()),
+            Some(first) => self
                 .literals
-                .get(first.as_ref())
-                .and_then(|node| node.find(rest))
+                .get(first)
+                .and_then(|node| node.find(rest.clone()))
                 .or_else(|| self.any.as_ref().and_then(|node| node.find(rest))),
         };
         found.or_else(|| (!self.rest.is_empty()).then_some(self.rest.as_slice()))

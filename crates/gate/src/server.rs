@@ -9,10 +9,12 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -23,7 +25,7 @@ use tokio::sync::watch;
 use crate::address::PrivateAddresses;
 use crate::gate::Gate;
 use crate::observe::{Lasting, Present};
-use crate::proxy::{ClientAddr, Proxy};
+use crate::proxy::{Caller, Proxy};
 
 mod activity;
 mod front;
@@ -32,8 +34,9 @@ mod peers;
 mod places;
 mod tls;
 
-use activity::{Activity, InProgress, Limits, WatchedIo};
+use activity::{Activity, InProgress, Limits, WatchedBody, WatchedIo};
 pub use front::{Front, HEALTH_PATH, Switch};
+use front::{FrontBody, FrontFuture};
 use peers::Peers;
 use places::Places;
 pub use tls::{Tls, TlsError};
@@ -196,21 +199,16 @@ impl Connection {
     {
         let Self { front, switch, address } = self;
         let limits = Limits {
-            first_ms: front.options.header_timeout_ms,
+            head_ms: front.options.header_timeout_ms,
             idle_ms: front.options.idle_timeout_ms,
             stall_ms: front.options.stall_timeout_ms,
         };
         let activity = Arc::new(Activity::default());
         let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(&activity)));
-        let watched = Arc::clone(&activity);
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            let in_progress = InProgress::begin(&watched);
-            request.extensions_mut().insert(ClientAddr(address));
-            let front = switch.now();
-            async move {
-                let response = front.answer(request).await;
-                Ok::<_, Infallible>(response.map(|body| in_progress.answered(body)))
-            }
+        let (watched, caller) = (Arc::clone(&activity), Arc::new(Caller::new(address)));
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| Answering {
+            in_progress: Some(InProgress::begin(&watched, request.version())),
+            answer: switch.now().answer(request, &caller),
         });
         let connection = front.builder.serve_connection(io, service).into_owned();
         // What served first is let go when it is exchanged, however long the connection stays.
@@ -223,6 +221,25 @@ impl Connection {
             // Dropped, a connection is closed, and what it was serving is told so.
             why = activity.overdue(limits) => tracing::debug!(%address, %why, "a connection is closed"),
         }
+    }
+}
+
+/// The answer to one request, which is in progress until its body has ended.
+struct Answering {
+    answer: FrontFuture,
+    in_progress: Option<InProgress>,
+}
+
+impl Future for Answering {
+    type Output = Result<Response<WatchedBody<FrontBody>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match ready!(Pin::new(&mut self.answer).poll(cx)) {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let in_progress = self.in_progress.take().expect("a future is not polled again once it is ready");
+        Poll::Ready(Ok(response.map(|body| in_progress.answered(body))))
     }
 }
 

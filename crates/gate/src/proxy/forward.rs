@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, ready};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,10 +18,11 @@ use hyper::body::Incoming;
 use tower_service::Service;
 
 use super::headers::{Conditions, is_own, strip_conditions, to_client, to_upstream};
+use super::link::Driver;
 use super::pool::{Lease, Pool, SendError};
 use super::refuse::refusal;
 use super::stream::{ProxyBody, Upload, UploadBody, UploadFailure, UploadWatch};
-use super::{ClientAddr, ProxyError, ProxyOptions};
+use super::{Caller, ClientAddr, ProxyError, ProxyOptions};
 use crate::answer::{Answer, plain};
 use crate::body::BoxError;
 use crate::delivery::PaidBy;
@@ -30,6 +31,8 @@ use crate::delivery::PaidBy;
 #[derive(Clone)]
 pub struct Proxy {
     inner: Arc<Inner>,
+    /// Where the one request came from that this clone is for. It was looked at then.
+    told: Option<Arc<Caller>>,
 }
 
 struct Inner {
@@ -84,8 +87,17 @@ impl Proxy {
         let path = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
         let base = path.trim_end_matches('/').to_owned();
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| ProxyError::BadUpstream)?;
-        let pool = Pool::new(options.upstream.clone(), Duration::from_millis(options.connect_timeout_ms))?;
-        Ok(Self { inner: Arc::new(Inner { options, host, base, pool }) })
+        let pool = Pool::new(
+            options.upstream.clone(),
+            Duration::from_millis(options.connect_timeout_ms),
+            Duration::from_millis(options.head_timeout_ms),
+        )?;
+        Ok(Self { inner: Arc::new(Inner { options, host, base, pool }), told: None })
+    }
+
+    /// A clone for one request, which came from `caller` and which [`Self::refuses`] was asked about.
+    pub(crate) fn told(&self, caller: Arc<Caller>) -> Self {
+        Self { inner: Arc::clone(&self.inner), told: Some(caller) }
     }
 
     /// What is refused whatever it costs, so that nobody pays for it: tunnels, upgrades to another protocol, traces, bodies
@@ -101,13 +113,19 @@ impl Proxy {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        if let Some(answer) = self.refuses(&request) {
+        if self.told.is_none()
+            && let Some(answer) = self.refuses(&request)
+        {
             return Err(Box::new(answer));
         }
+        let caller = self.told.clone().or_else(|| {
+            let ClientAddr(address) = request.extensions().get()?;
+            Some(Arc::new(Caller::new(*address)))
+        });
         // Nothing can go wrong with a body that is not there.
         let upload = (!request.body().is_end_stream()).then(Arc::<Upload>::default);
         let conditions = conditions(request.method(), request.extensions());
-        let Some(request) = self.inner.outgoing(request, upload.as_ref()) else {
+        let Some(request) = self.inner.outgoing(request, caller.as_deref(), upload.as_ref()) else {
             let detail = "The request's target is not a URL.";
             let answer = plain(StatusCode::BAD_REQUEST, "bad_target", detail);
             return Err(Box::new(answer.map(ProxyBody::own)));
@@ -118,8 +136,7 @@ impl Proxy {
     async fn forward(&self, prepared: &mut Prepared) -> Response<ProxyBody> {
         let options = &self.inner.options;
         let Prepared { request, upload, conditions } = prepared;
-        let head_timeout = Duration::from_millis(options.head_timeout_ms);
-        match self.inner.send(request, head_timeout, upload.as_deref()).await {
+        match self.inner.send(request, upload.as_deref()).await {
             Ok((response, lease)) => {
                 let idle = Duration::from_millis(options.idle_timeout_ms);
                 let mut answered =
@@ -136,13 +153,17 @@ impl Proxy {
 
 impl Inner {
     /// The request as the upstream gets it; none for a target that is not a URL.
-    fn outgoing<B>(&self, request: Request<B>, upload: Option<&Arc<Upload>>) -> Option<Request<UploadBody>>
+    fn outgoing<B>(
+        &self,
+        request: Request<B>,
+        caller: Option<&Caller>,
+        upload: Option<&Arc<Upload>>,
+    ) -> Option<Request<UploadBody>>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
-        let client = parts.extensions.get::<ClientAddr>().copied();
         if conditions(&parts.method, &parts.extensions) == Conditions::Strip {
             strip_conditions(&mut parts.headers);
         }
@@ -150,7 +171,7 @@ impl Inner {
         if let Some(host) = parts.uri.authority().and_then(|a| HeaderValue::from_str(host_of(a)).ok()) {
             parts.headers.insert(HOST, host);
         }
-        to_upstream(&mut parts.headers, &self.options, &self.host, client);
+        to_upstream(&mut parts.headers, &self.options, &self.host, caller);
         let uri = self.target(&parts.uri)?;
         let body = match upload {
             Some(upload) => {
@@ -187,24 +208,22 @@ impl Inner {
     async fn send(
         &self,
         request: &mut Option<Request<UploadBody>>,
-        head_timeout: Duration,
         upload: Option<&Upload>,
     ) -> Result<(Response<Incoming>, Option<Lease>), Box<Answer>> {
-        let mut sent = pin!(self.pool.send(request));
-        let frames_now = || upload.map_or(0, Upload::frames);
-        let mut frames = frames_now();
-        loop {
-            match tokio::time::timeout(head_timeout, sent.as_mut()).await {
-                Ok(Ok(answered)) => return Ok(answered),
-                Ok(Err(error)) => return Err(Box::new(failed(&error, upload))),
-                Err(_) if frames_now() != frames || upload.is_some_and(Upload::waits_for_client) => {
-                    frames = frames_now();
-                }
-                Err(_) => {
-                    let detail = "The upstream did not answer in time.";
-                    return Err(Box::new(plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", detail)));
-                }
+        let mut frames = 0;
+        let goes_on = || {
+            let Some(upload) = upload else { return false };
+            let before = std::mem::replace(&mut frames, upload.frames());
+            before != frames || upload.waits_for_client()
+        };
+        let driver = if upload.is_some() { Driver::Task } else { Driver::Waiter };
+        match self.pool.send(request, driver, goes_on).await {
+            Ok(answered) => Ok(answered),
+            Err(SendError::TimedOut) => {
+                let detail = "The upstream did not answer in time.";
+                Err(Box::new(plain(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", detail)))
             }
+            Err(error) => Err(Box::new(failed(&error, upload))),
         }
     }
 }

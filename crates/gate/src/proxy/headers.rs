@@ -6,11 +6,11 @@
 
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, TE, TRAILER,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, InvalidHeaderValue, TE, TRAILER,
 };
 use http::uri::Scheme;
 
-use super::{ClientAddr, ForwardedTrust, HostHeader, ProxyOptions};
+use super::{Caller, ForwardedTrust, HostHeader, ProxyOptions};
 use crate::credential::{scrub_request, scrub_response};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -171,7 +171,7 @@ pub(super) fn to_upstream(
     headers: &mut HeaderMap,
     options: &ProxyOptions,
     upstream: &HeaderValue,
-    client: Option<ClientAddr>,
+    caller: Option<&Caller>,
 ) {
     let trailers = wants_trailers(headers);
     remove_named_by_connection(headers);
@@ -183,7 +183,7 @@ pub(super) fn to_upstream(
         headers.remove(name);
     }
     let asked_host = headers.remove(HOST);
-    origin.write(headers, options, asked_host.as_ref(), client);
+    origin.write(headers, options, asked_host.as_ref(), caller);
     let host = match options.host {
         HostHeader::Upstream => None,
         HostHeader::Preserve => asked_host,
@@ -249,6 +249,9 @@ fn passes_to_client(name: &str) -> bool {
 }
 
 fn remove_named_by_connection(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -304,45 +307,46 @@ impl Origin {
         headers: &mut HeaderMap,
         options: &ProxyOptions,
         host: Option<&HeaderValue>,
-        client: Option<ClientAddr>,
+        caller: Option<&Caller>,
     ) {
-        let mut set = |name: HeaderName, value: String| {
-            if let Ok(value) = HeaderValue::try_from(value) {
+        let mut set = |name: HeaderName, value: Result<HeaderValue, InvalidHeaderValue>| {
+            if let Ok(value) = value {
                 headers.insert(name, value);
             }
         };
-        let mut element = String::with_capacity(64);
-        if let Some(ClientAddr(address)) = client {
-            let ip = address.ip().to_canonical();
-            let text = ip.to_string();
-            let (open, close) = if ip.is_ipv6() { ("\"[", "]\"") } else { ("", "") };
-            element.extend(["for=", open, &text, close, ";"]);
-            set(X_FORWARDED_FOR, continued(self.addresses, text));
+        let value = |text: String| HeaderValue::try_from(text);
+        let mut forwarded = self.forwarded.map_or_else(String::new, |before| before + ", ");
+        forwarded.reserve_exact(
+            caller.map_or(0, |caller| caller.element.len()) + 24 + host.map_or(0, HeaderValue::len),
+        );
+        if let Some(caller) = caller {
+            forwarded.push_str(&caller.element);
+            let continued = |before: String| [before.as_bytes(), b", ", caller.address.as_bytes()].concat();
+            set(
+                X_FORWARDED_FOR,
+                match self.addresses {
+                    Some(before) => HeaderValue::try_from(continued(before)),
+                    None => Ok(caller.address.clone()),
+                },
+            );
         }
         // A quote or backslash is in no host; a host that has one is not repeated.
-        if let Some(host) =
-            host.and_then(|host| host.to_str().ok()).filter(|host| !host.contains(['"', '\\']))
-        {
-            set(X_FORWARDED_HOST, self.host.unwrap_or_else(|| host.to_owned()));
-            element.extend(["host=\"", host, "\";"]);
+        let quotable = |text: &&str| !text.bytes().any(|byte| matches!(byte, b'"' | b'\\'));
+        if let Some((host, text)) = host.and_then(|host| Some((host, host.to_str().ok().filter(quotable)?))) {
+            set(X_FORWARDED_HOST, self.host.map_or_else(|| Ok(host.clone()), value));
+            forwarded.extend(["host=\"", text, "\";"]);
         }
         let scheme = options.public_scheme.as_str();
-        element.extend(["proto=", scheme]);
-        set(FORWARDED, continued(self.forwarded, element));
-        match self.proto {
-            Some(proto) => set(X_FORWARDED_PROTO, proto),
-            None if options.public_scheme == Scheme::HTTPS => {
-                headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
-            }
-            None => set(X_FORWARDED_PROTO, scheme.to_owned()),
-        }
-    }
-}
-
-fn continued(before: Option<String>, own: String) -> String {
-    match before {
-        Some(before) => format!("{before}, {own}"),
-        None => own,
+        forwarded.extend(["proto=", scheme]);
+        set(FORWARDED, value(forwarded));
+        set(
+            X_FORWARDED_PROTO,
+            match self.proto {
+                Some(proto) => value(proto),
+                None if options.public_scheme == Scheme::HTTPS => Ok(HeaderValue::from_static("https")),
+                None => HeaderValue::from_str(scheme),
+            },
+        );
     }
 }
 

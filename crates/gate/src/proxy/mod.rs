@@ -3,8 +3,10 @@
 //!
 //! It knows nothing of payments but which headers it must not pass on.
 
+mod caller;
 mod forward;
 mod headers;
+mod link;
 mod pool;
 mod refuse;
 mod stream;
@@ -15,6 +17,7 @@ use std::net::SocketAddr;
 use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Uri};
 
+pub(crate) use caller::Caller;
 pub use forward::Proxy;
 pub(crate) use stream::UploadWatch;
 pub use stream::{ProxyBody, UpstreamBodyError};

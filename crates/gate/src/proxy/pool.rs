@@ -1,27 +1,30 @@
 //! Connections to the one upstream, kept between calls. A request that a kept connection turns out not to have taken goes out
 //! again on another; one that may have arrived is never sent twice.
 //!
-//! It knows no time-outs but those of a connection, and nothing of what is sent.
+//! It knows nothing of what is sent. What a connection is, and who drives it, is in [`super::link`].
 
-use std::error::Error;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::uri::Scheme;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::rt::{Read, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::ProxyError;
+use super::link::{Driver, Link};
 use super::stream::UploadBody;
 use crate::body::BoxError;
+use crate::joined::Joined;
 
 /// How long a connection is kept without a call.
 const IDLE: Duration = Duration::from_secs(30);
@@ -29,12 +32,12 @@ const IDLE: Duration = Duration::from_secs(30);
 /// The most connections that are kept without a call.
 const MAX_IDLE: usize = 4096;
 
-type Sender = http1::SendRequest<UploadBody>;
-
 /// The connections to one upstream.
 pub(super) struct Pool {
     connector: Connector,
     upstream: Uri,
+    /// How long an answer's head is waited for.
+    patience: Duration,
     idle: Mutex<Idle>,
     /// Told when a connection becomes idle while somebody waits for one.
     freed: Notify,
@@ -56,7 +59,7 @@ struct Idle {
 }
 
 struct Kept {
-    sender: Sender,
+    link: Link,
     since: Instant,
 }
 
@@ -78,6 +81,9 @@ pub(super) enum SendError {
     /// The connection broke before the answer's head.
     #[error("no answer")]
     Send(#[source] hyper::Error),
+    /// There was no connection, or no head, in time.
+    #[error("no answer in time")]
+    TimedOut,
 }
 
 impl Pool {
@@ -85,7 +91,11 @@ impl Pool {
     ///
     /// # Errors
     /// [`ProxyError::Tls`]: the system's certificates cannot be used.
-    pub(super) fn new(upstream: Uri, connect_timeout: Duration) -> Result<Arc<Self>, ProxyError> {
+    pub(super) fn new(
+        upstream: Uri,
+        connect_timeout: Duration,
+        patience: Duration,
+    ) -> Result<Arc<Self>, ProxyError> {
         let mut http = HttpConnector::new();
         http.set_connect_timeout(Some(connect_timeout));
         http.set_nodelay(true);
@@ -103,33 +113,48 @@ impl Pool {
                 .wrap_connector(http);
             Connector::Tls(https)
         };
-        Ok(Arc::new(Self { connector, upstream, idle: Mutex::default(), freed: Notify::new() }))
+        Ok(Arc::new(Self { connector, upstream, patience, idle: Mutex::default(), freed: Notify::new() }))
     }
 
-    /// Sends a request in origin form, with its host, and waits for the answer's head. Whoever gives this up closes the
-    /// connection. The lease, if there is one, goes with the answer's body. The request is taken from where it lies, because
-    /// a future that holds it is copied with it.
+    /// Sends a request in origin form, with its host, and waits for the answer's head as long as `goes_on` says that the request
+    /// is still on its way. Whoever gives this up closes the connection. The lease, if there is one, goes with the answer's body.
+    /// The request is taken from where it lies, because a future that holds it is copied with it.
     pub(super) async fn send(
         self: &Arc<Self>,
         request: &mut Option<Request<UploadBody>>,
+        driver: Driver,
+        mut goes_on: impl FnMut() -> bool,
     ) -> Result<(Response<Incoming>, Option<Lease>), SendError> {
         loop {
-            let (mut sender, origin) = match self.take() {
-                Some(sender) => (sender, Origin::Kept),
+            let (mut link, origin) = match self.take(driver) {
+                Some(link) => (link, Origin::Kept),
                 // Boxed, because it is large and rare.
-                None => Box::pin(self.take_or_connect()).await?,
+                None => {
+                    let connected =
+                        Box::pin(tokio::time::timeout(self.patience, self.take_or_connect(driver)));
+                    connected.await.map_err(|_| SendError::TimedOut)??
+                }
             };
-            let sent =
-                sender.try_send_request(request.take().expect("a request is sent once, or given back"));
-            match sent.await {
-                Ok(response) if sender.is_ready() => {
-                    self.keep(sender);
+            let sent = link.send(request.take().expect("a request is sent once, or given back"));
+            let mut sent = pin!(sent);
+            let answered = poll_fn(|cx| {
+                link.drive(cx);
+                match sent.as_mut().poll(cx) {
+                    Poll::Ready(answered) => Poll::Ready(Some(answered)),
+                    Poll::Pending if link.has_waited(cx, self.patience, &mut goes_on) => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            match answered.await {
+                None => return Err(SendError::TimedOut),
+                Some(Ok(response)) if link.is_ready() => {
+                    self.keep(link);
                     return Ok((response, None));
                 }
-                Ok(response) => {
-                    return Ok((response, Some(Lease { sender: Some(sender), pool: Arc::clone(self) })));
+                Some(Ok(response)) => {
+                    return Ok((response, Some(Lease { link: Some(link), pool: Arc::clone(self) })));
                 }
-                Err(mut error) => match error.take_message() {
+                Some(Err(mut error)) => match error.take_message() {
                     // hyper gives back what it has not begun to write.
                     Some(unsent) if origin == Origin::Kept => *request = Some(unsent),
                     _ => return Err(SendError::Send(error.into_error())),
@@ -142,24 +167,25 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection that is ready, if there is one.
-    fn take(&self) -> Option<Sender> {
+    /// A connection that is ready, if there is one; one that a task drives only for a request that needs it.
+    fn take(&self, driver: Driver) -> Option<Link> {
         let mut idle = self.idle();
-        while let Some(Kept { sender, since }) = idle.kept.pop() {
+        while let Some(Kept { link, since }) = idle.kept.pop() {
             // What was ready and is not any more has closed.
-            if sender.is_ready() && since.elapsed() < IDLE {
-                return Some(sender);
+            if link.is_ready() && since.elapsed() < IDLE {
+                drop(idle);
+                return Some(link.driven_by(driver));
             }
         }
         None
     }
 
     /// Keeps a connection that is ready.
-    fn keep(&self, sender: Sender) {
+    fn keep(&self, link: Link) {
         let since = Instant::now();
         let mut idle = self.idle();
         if idle.kept.len() < MAX_IDLE {
-            idle.kept.push(Kept { sender, since });
+            idle.kept.push(Kept { link, since });
             if idle.waiting > 0 {
                 self.freed.notify_one();
             }
@@ -167,39 +193,41 @@ impl Pool {
     }
 
     /// A new connection, or one that becomes idle while it is made.
-    async fn take_or_connect(self: &Arc<Self>) -> Result<(Sender, Origin), SendError> {
+    async fn take_or_connect(self: &Arc<Self>, driver: Driver) -> Result<(Link, Origin), SendError> {
         let _waiting = Waiting::begin(self);
         let mut connecting = Box::pin(Arc::clone(self).connect());
         loop {
             tokio::select! {
                 biased;
-                connected = &mut connecting => return Ok((connected?, Origin::New)),
+                connected = &mut connecting => return Ok((connected?.driven_by(driver), Origin::New)),
                 () = self.freed.notified() => {}
             }
-            if let Some(sender) = self.take() {
+            if let Some(link) = self.take(driver) {
                 let pool = Arc::clone(self);
                 tokio::spawn(async move {
-                    if let Ok(sender) = connecting.await {
-                        pool.keep(sender);
+                    if let Ok(link) = connecting.await {
+                        pool.keep(link);
                     }
                 });
-                return Ok((sender, Origin::Kept));
+                return Ok((link, Origin::Kept));
             }
         }
     }
 
-    async fn connect(self: Arc<Self>) -> Result<Sender, SendError> {
+    async fn connect(self: Arc<Self>) -> Result<Link, SendError> {
         self.sweep();
         let upstream = self.upstream.clone();
         match &self.connector {
             Connector::Plain(http) => {
                 let stream = http.clone().oneshot(upstream).await;
-                open(stream.map_err(|error| SendError::Connect(error.into()))?).await
+                let stream = stream.map_err(|error| SendError::Connect(error.into()))?.into_inner();
+                Link::open(TokioIo::new(Joined::new(stream))).await
             }
             Connector::Tls(https) => {
-                open(https.clone().oneshot(upstream).await.map_err(SendError::Connect)?).await
+                Link::open(https.clone().oneshot(upstream).await.map_err(SendError::Connect)?).await
             }
         }
+        .map_err(SendError::Send)
     }
 
     /// Closes what has grown old, as long as the pool is there.
@@ -212,29 +240,17 @@ impl Pool {
             loop {
                 tokio::time::sleep(IDLE).await;
                 let Some(pool) = pool.upgrade() else { return };
-                let old: Vec<Kept> = pool.idle().kept.extract_if(.., |kept| is_old(kept)).collect();
-                drop(old);
+                pool.close_old(Instant::now());
             }
         });
     }
-}
 
-fn is_old(kept: &Kept) -> bool {
-    kept.since.elapsed() >= IDLE || !kept.sender.is_ready()
-}
-
-async fn open<S>(stream: S) -> Result<Sender, SendError>
-where
-    S: Read + Write + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = http1::handshake(stream).await.map_err(SendError::Send)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(error = &error as &dyn Error, "a connection to the upstream broke");
-        }
-    });
-    sender.ready().await.map_err(SendError::Send)?;
-    Ok(sender)
+    /// Closes what has grown old by now, and what has closed.
+    fn close_old(&self, now: Instant) {
+        let is_old = |kept: &mut Kept| now.duration_since(kept.since) >= IDLE || !kept.link.is_ready();
+        let old: Vec<Kept> = self.idle().kept.extract_if(.., is_old).collect();
+        drop(old);
+    }
 }
 
 /// A call that waits for a connection.
@@ -256,23 +272,42 @@ impl Drop for Waiting<'_> {
 /// A connection whose answer is still being read. Dropped, it goes back to its pool as soon as hyper is ready for the next
 /// call; a connection with an unread answer never is, and closes.
 pub(super) struct Lease {
-    sender: Option<Sender>,
+    link: Option<Link>,
     pool: Arc<Pool>,
+}
+
+impl Lease {
+    /// Goes on with what the connection has to do.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(link) = &mut self.link {
+            link.drive(cx);
+        }
+    }
+
+    /// The answer was read: goes on where the connection has not come to rest.
+    pub(super) fn rest(&mut self, cx: &mut Context<'_>) {
+        if let Some(link) = self.link.as_mut().filter(|link| !link.is_ready()) {
+            link.drive(cx);
+        }
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(mut sender) = self.sender.take() else { return };
-        if sender.is_ready() {
-            self.pool.keep(sender);
-        } else if let (false, Ok(runtime)) = (sender.is_closed(), Handle::try_current()) {
+        let Some(link) = self.link.take() else { return };
+        if link.is_ready() {
+            self.pool.keep(link);
+        } else if let (false, Ok(runtime)) = (link.is_closed(), Handle::try_current()) {
             // The end of the answer was seen before hyper came to rest, or the request is still on its way.
             let pool = Arc::clone(&self.pool);
             runtime.spawn(async move {
-                if sender.ready().await.is_ok() {
-                    pool.keep(sender);
+                if let Ok(link) = link.rested().await {
+                    pool.keep(link);
                 }
             });
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ pub(super) fn refusal<B>(request: &Request<B>, max_body_bytes: u64) -> Option<An
     let websocket = |value: &HeaderValue| {
         value.as_bytes().to_ascii_lowercase().windows(9).any(|window| window == b"websocket")
     };
-    if headers.get_all(UPGRADE).iter().any(websocket) {
+    if headers.contains_key(UPGRADE) && headers.get_all(UPGRADE).iter().any(websocket) {
         let detail = "WebSockets are not forwarded.";
         return Some(plain(StatusCode::NOT_IMPLEMENTED, "upgrade_not_forwarded", detail));
     }

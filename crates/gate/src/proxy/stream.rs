@@ -78,6 +78,8 @@ pub(super) struct UploadBody(Option<Sending>);
 struct Sending {
     inner: UnsyncBoxBody<Bytes, BoxError>,
     left: u64,
+    /// The longest pause.
+    pause: Duration,
     idle: IdleTimer,
     upload: Arc<Upload>,
 }
@@ -89,7 +91,7 @@ impl UploadBody {
         idle: Duration,
         upload: Arc<Upload>,
     ) -> Self {
-        Self(Some(Sending { inner, left: max_bytes, idle: IdleTimer::new(idle), upload }))
+        Self(Some(Sending { inner, left: max_bytes, pause: idle, idle: IdleTimer::default(), upload }))
     }
 
     /// No body.
@@ -126,7 +128,7 @@ impl Sending {
             }
             Poll::Ready(Some(Err(error))) => self.fail(UploadFailure::Broken, error),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending if self.idle.poll_elapsed(cx) => {
+            Poll::Pending if self.idle.poll_elapsed(self.pause, cx) => {
                 self.fail(UploadFailure::Idle, "the client paused for too long".into())
             }
             Poll::Pending => Poll::Pending,
@@ -183,6 +185,8 @@ enum Kind {
     /// The upstream's.
     Upstream {
         inner: Incoming,
+        /// The longest pause.
+        pause: Duration,
         idle: IdleTimer,
         /// Given back once the body has ended, after the body.
         lease: Option<Lease>,
@@ -192,8 +196,8 @@ enum Kind {
 }
 
 impl ProxyBody {
-    pub(super) const fn upstream(inner: Incoming, idle: Duration, lease: Option<Lease>) -> Self {
-        Self(Kind::Upstream { inner, idle: IdleTimer::new(idle), lease })
+    pub(super) fn upstream(inner: Incoming, pause: Duration, lease: Option<Lease>) -> Self {
+        Self(Kind::Upstream { inner, pause, idle: IdleTimer::default(), lease })
     }
 
     pub(crate) const fn own(body: Full<Bytes>) -> Self {
@@ -217,7 +221,7 @@ impl Body for ProxyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, UpstreamBodyError>>> {
         match &mut self.get_mut().0 {
             Kind::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Kind::Upstream { inner, idle, lease } => match Pin::new(&mut *inner).poll_frame(cx) {
+            Kind::Upstream { inner, pause, idle, lease } => match read_on(inner, lease, cx) {
                 Poll::Ready(Some(Ok(mut frame))) => {
                     idle.moved();
                     if let Some(trailers) = frame.trailers_mut() {
@@ -225,17 +229,18 @@ impl Body for ProxyBody {
                     }
                     // Whoever knows the length asks for no more.
                     if inner.is_end_stream() {
-                        *lease = None;
+                        give_back(lease, cx);
                     }
                     Poll::Ready(Some(Ok(frame)))
                 }
                 Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(UpstreamBodyError::Broken(error)))),
                 Poll::Ready(None) => {
-                    *lease = None;
+                    give_back(lease, cx);
                     Poll::Ready(None)
                 }
-                Poll::Pending if idle.poll_elapsed(cx) => {
-                    Poll::Ready(Some(Err(UpstreamBodyError::Idle { ms: idle.ms() })))
+                Poll::Pending if idle.poll_elapsed(*pause, cx) => {
+                    let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                    Poll::Ready(Some(Err(UpstreamBodyError::Idle { ms })))
                 }
                 Poll::Pending => Poll::Pending,
             },
@@ -257,30 +262,42 @@ impl Body for ProxyBody {
     }
 }
 
+/// The next part of a body, and what its connection has to do for it.
+fn read_on(
+    body: &mut Incoming,
+    lease: &mut Option<Lease>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    // First, because the connection reads only what is asked for.
+    let polled = Pin::new(&mut *body).poll_frame(cx);
+    let (Poll::Pending, Some(lease)) = (&polled, lease) else { return polled };
+    lease.drive(cx);
+    Pin::new(body).poll_frame(cx)
+}
+
+/// The body was read.
+fn give_back(lease: &mut Option<Lease>, cx: &mut Context<'_>) {
+    if let Some(mut lease) = lease.take() {
+        lease.rest(cx);
+    }
+}
+
 /// Notices when nothing has moved for a while. Costs nothing while things move: the timer is looked at only when a body has
 /// nothing to give, and armed again only when it rings.
-struct IdleTimer {
-    after: Duration,
+#[derive(Debug, Default)]
+pub(super) struct IdleTimer {
     timer: Option<Pin<Box<Sleep>>>,
     moved: bool,
 }
 
 impl IdleTimer {
-    const fn new(after: Duration) -> Self {
-        Self { after, timer: None, moved: false }
-    }
-
-    const fn moved(&mut self) {
+    pub(super) const fn moved(&mut self) {
         self.moved = true;
     }
 
-    fn ms(&self) -> u64 {
-        u64::try_from(self.after.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Whether nothing has moved for so long. Never less, at most twice.
+    pub(super) fn poll_elapsed(&mut self, after: Duration, cx: &mut Context<'_>) -> bool {
         loop {
-            let after = self.after;
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
             if timer.as_mut().poll(cx).is_pending() {
                 return false;

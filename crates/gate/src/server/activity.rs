@@ -8,19 +8,23 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How long a connection may do nothing, in milliseconds. Never less, at most half as long again.
+use crate::joined::Joined;
+
+/// How long a connection may do nothing, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// From its beginning to its first whole head of a request.
-    pub(super) first_ms: u64,
-    /// Without a request.
+    /// From its beginning to its first whole head of a request, and in HTTP/1.1 from the end of one request to the head of the
+    /// next. Never more, at most an eighth less.
+    pub(super) head_ms: u64,
+    /// Without a request. Never less, at most half as long again; so the next.
     pub(super) idle_ms: u64,
     /// With an answer that the client does not read.
     pub(super) stall_ms: u64,
@@ -29,17 +33,29 @@ pub(super) struct Limits {
 impl Limits {
     /// The time between two looks.
     fn tick_ms(&self) -> u64 {
-        (self.first_ms.min(self.idle_ms).min(self.stall_ms) / 4).clamp(1, 5_000)
+        (self.head_ms / 8).min(self.idle_ms / 4).min(self.stall_ms / 4).clamp(1, 5_000)
     }
 
-    const fn of(&self, phase: Phase) -> Option<u64> {
-        match phase {
-            Phase::First => Some(self.first_ms),
-            Phase::Idle => Some(self.idle_ms),
-            Phase::Stalled => Some(self.stall_ms),
-            Phase::Working => None,
+    /// Whether this has lasted too long: for `quiet_ms` for certain, and for a tick more perhaps.
+    fn are_over(&self, phase: Phase, speaks: Speaks, quiet_ms: u64) -> bool {
+        let no_head = quiet_ms.saturating_add(self.tick_ms()) >= self.head_ms;
+        match (phase, speaks) {
+            (Phase::First, _) => no_head,
+            (Phase::Idle, Speaks::Http1) => no_head || quiet_ms >= self.idle_ms,
+            (Phase::Idle, Speaks::Http2) => quiet_ms >= self.idle_ms,
+            (Phase::Stalled, _) => quiet_ms >= self.stall_ms,
+            (Phase::Working, _) => false,
         }
     }
+}
+
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    /// HTTP/1.1, as far as is known.
+    Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 /// Whom a connection waits for.
@@ -69,18 +85,34 @@ impl fmt::Display for Phase {
 /// What one connection is doing.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// Requests that began, and requests that ended.
-    turns: AtomicU64,
-    /// Requests in progress: from the head to the end of the answer's body.
-    requests: AtomicUsize,
-    /// Those of them that wait for us.
-    ours: AtomicUsize,
+    /// [`Requests`], in one number: it is counted several times a request.
+    requests: AtomicU64,
     /// Parts of answers that were handed over.
     frames: AtomicU64,
     /// Bytes that the socket took.
     written: AtomicU64,
     /// Whether the socket takes no more.
     blocked: AtomicBool,
+    /// Whether a request of HTTP/2 has come.
+    http2: AtomicBool,
+}
+
+/// The requests of a connection, packed: half of the number for those that began or ended, a quarter each for those in
+/// progress (from the head to the end of the answer's body) and for those of them that wait for us.
+struct Requests {
+    turns: u64,
+    in_progress: u64,
+    ours: u64,
+}
+
+impl Requests {
+    const TURN: u64 = 1 << 32;
+    const IN_PROGRESS: u64 = 1 << 16;
+    const OURS: u64 = 1;
+
+    const fn unpack(packed: u64) -> Self {
+        Self { turns: packed >> 32, in_progress: packed >> 16 & 0xffff, ours: packed & 0xffff }
+    }
 }
 
 /// What is compared from one look to the next.
@@ -91,6 +123,8 @@ struct Look {
 }
 
 impl Activity {
+    /// The most requests at once that are counted right.
+    pub(super) const MOST_REQUESTS: u32 = 0xffff;
     /// What counts as something written. More than keeping a connection alive costs, so that pings alone do not.
     const CHUNK: u64 = 4_096;
 
@@ -106,21 +140,22 @@ impl Activity {
                 continue;
             }
             quiet_ms = quiet_ms.saturating_add(tick_ms);
-            if limits.of(last.phase).is_some_and(|limit_ms| quiet_ms >= limit_ms) {
+            let speaks = if self.http2.load(Relaxed) { Speaks::Http2 } else { Speaks::Http1 };
+            if limits.are_over(last.phase, speaks, quiet_ms) {
                 return last.phase;
             }
         }
     }
 
     fn look(&self) -> Look {
-        let (requests, turns) = (self.requests.load(Relaxed), self.turns.load(Relaxed));
-        let phase = if requests == 0 && turns == 0 {
+        let Requests { turns, in_progress, ours } = Requests::unpack(self.requests.load(Relaxed));
+        let phase = if in_progress == 0 && turns == 0 {
             Phase::First
         } else if self.blocked.load(Relaxed) {
             Phase::Stalled
-        } else if requests == 0 {
+        } else if in_progress == 0 {
             Phase::Idle
-        } else if self.ours.load(Relaxed) == 0 {
+        } else if ours == 0 {
             Phase::Stalled
         } else {
             Phase::Working
@@ -141,10 +176,11 @@ pub(super) struct InProgress {
 
 impl InProgress {
     /// A request that has begun, and waits for us.
-    pub(super) fn begin(activity: &Arc<Activity>) -> Self {
-        activity.ours.fetch_add(1, Relaxed);
-        activity.requests.fetch_add(1, Relaxed);
-        activity.turns.fetch_add(1, Relaxed);
+    pub(super) fn begin(activity: &Arc<Activity>, version: Version) -> Self {
+        if version >= Version::HTTP_2 {
+            activity.http2.store(true, Relaxed);
+        }
+        activity.requests.fetch_add(Requests::TURN + Requests::IN_PROGRESS + Requests::OURS, Relaxed);
         Self { activity: Arc::clone(activity), ours: true }
     }
 
@@ -156,22 +192,21 @@ impl InProgress {
 
     fn wait_for_us(&mut self) {
         if !std::mem::replace(&mut self.ours, true) {
-            self.activity.ours.fetch_add(1, Relaxed);
+            self.activity.requests.fetch_add(Requests::OURS, Relaxed);
         }
     }
 
     fn wait_for_client(&mut self) {
         if std::mem::replace(&mut self.ours, false) {
-            self.activity.ours.fetch_sub(1, Relaxed);
+            self.activity.requests.fetch_sub(Requests::OURS, Relaxed);
         }
     }
 }
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        self.wait_for_client();
-        self.activity.turns.fetch_add(1, Relaxed);
-        self.activity.requests.fetch_sub(1, Relaxed);
+        let ours = if self.ours { Requests::OURS } else { 0 };
+        self.activity.requests.fetch_add(Requests::TURN - Requests::IN_PROGRESS - ours, Relaxed);
     }
 }
 
@@ -212,25 +247,22 @@ impl<B: Body + Unpin> Body for WatchedBody<B> {
 /// A socket that says what it takes.
 #[derive(Debug)]
 pub(super) struct WatchedIo<S> {
-    inner: S,
+    inner: Joined<S>,
     activity: Arc<Activity>,
-    /// Pieces of a short write, one after the other.
-    joined: Vec<u8>,
+    /// Bytes that the socket took.
+    written: u64,
 }
 
 impl<S> WatchedIo<S> {
-    /// What is written in one piece, in bytes: a head with a short body. To copy that costs less than what the kernel does for a
-    /// list of pieces.
-    const JOINED: usize = 4_096;
-
     pub(super) const fn new(inner: S, activity: Arc<Activity>) -> Self {
-        Self { inner, activity, joined: Vec::new() }
+        Self { inner: Joined::new(inner), activity, written: 0 }
     }
 
-    fn note(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn note(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.activity.blocked.store(polled.is_pending(), Relaxed);
         if let Poll::Ready(Ok(bytes)) = &polled {
-            self.activity.written.fetch_add(u64::try_from(*bytes).unwrap_or(u64::MAX), Relaxed);
+            self.written = self.written.wrapping_add(u64::try_from(*bytes).unwrap_or(u64::MAX));
+            self.activity.written.store(self.written, Relaxed);
         }
         polled
     }
@@ -257,16 +289,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedIo<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        let whole: usize = bytes.iter().map(|piece| piece.len()).sum();
-        let polled = if whole <= Self::JOINED {
-            this.joined.clear();
-            bytes.iter().for_each(|piece| this.joined.extend_from_slice(piece));
-            Pin::new(&mut this.inner).poll_write(cx, &this.joined)
-        } else {
-            Pin::new(&mut this.inner).poll_write_vectored(cx, bytes)
-        };
-        this.note(polled)
+        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bytes);
+        self.note(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -279,5 +303,38 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedIo<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Limits, Phase, Speaks};
+
+    /// A head is waited for no longer than is said, whenever within a tick the wait began; the others no shorter.
+    #[test]
+    fn limits_are_kept_within_a_tick() {
+        for limits in [
+            Limits { head_ms: 15_000, idle_ms: 60_000, stall_ms: 60_000 },
+            Limits { head_ms: 100, idle_ms: 100, stall_ms: 60_000 },
+            Limits { head_ms: 600_000, idle_ms: 150, stall_ms: 1_000 },
+        ] {
+            let tick_ms = limits.tick_ms();
+            let closed = |phase, speaks| {
+                (1_u64..).map(|n| n * tick_ms).find(|quiet_ms| limits.are_over(phase, speaks, *quiet_ms))
+            };
+            for (phase, speaks) in [(Phase::First, Speaks::Http1), (Phase::First, Speaks::Http2)] {
+                let quiet_ms = closed(phase, speaks).unwrap_or_default();
+                assert!(quiet_ms < limits.head_ms, "{limits:?}");
+                assert!(quiet_ms + 2 * tick_ms >= limits.head_ms, "{limits:?}: no earlier than it has to be");
+            }
+            let (http1, http2) = (closed(Phase::Idle, Speaks::Http1), closed(Phase::Idle, Speaks::Http2));
+            assert!(http2.is_some_and(|ms| ms >= limits.idle_ms), "{limits:?}");
+            assert!(http1 <= http2 && http1 <= closed(Phase::First, Speaks::Http1), "{limits:?}");
+            assert!(
+                closed(Phase::Stalled, Speaks::Http1).is_some_and(|ms| ms >= limits.stall_ms),
+                "{limits:?}"
+            );
+            assert!(!limits.are_over(Phase::Working, Speaks::Http1, u64::MAX));
+        }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! It accepts no connection: [`super::serve_switch`] does.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,17 +18,17 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tower_service::Service;
 
 use super::ServerOptions;
+use super::activity::Activity;
 use super::linger::linger;
 use super::tls::Tls;
 use crate::answer::{method_not_allowed, plain};
 use crate::gate::Gate;
-use crate::layer::GateService;
+use crate::layer::{GateFuture, GateService};
 use crate::observe::turned_away;
 use crate::passing::{DeliveryBody, GateResponseBody};
-use crate::proxy::{Proxy, ProxyBody};
+use crate::proxy::{Caller, Proxy, ProxyBody};
 
 /// The path that says whether the server works.
 pub const HEALTH_PATH: &str = "/healthz";
@@ -88,7 +89,8 @@ impl Switch {
     }
 }
 
-type FrontBody = GateResponseBody<ProxyBody>;
+pub(super) type FrontBody = GateResponseBody<ProxyBody>;
+pub(super) type FrontFuture = GateFuture<Response<FrontBody>, Infallible>;
 
 impl Front {
     /// A gate before a proxy, in the clear.
@@ -106,20 +108,21 @@ impl Front {
         self
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<FrontBody> {
+    /// Answers a request from this caller.
+    pub(super) fn answer(self: Arc<Self>, request: Request<Incoming>, caller: &Arc<Caller>) -> FrontFuture {
         if request.uri().path() == HEALTH_PATH {
-            return self.health(request.method()).await.map(GateResponseBody::Gate);
+            let method = request.method().clone();
+            return GateFuture::later(
+                async move { Ok(self.health(&method).await.map(GateResponseBody::Gate)) },
+            );
         }
         // Before anything is paid for.
         if let Some(refused) = self.refused(&request) {
             turned_away(&self.gate, request.method(), &refused);
             drop(linger(request));
-            return refused.map(|body| GateResponseBody::Service(DeliveryBody::free(body)));
+            return GateFuture::now(refused.map(|body| GateResponseBody::Service(DeliveryBody::free(body))));
         }
-        match self.gated.clone().call(linger(request)).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+        self.gated.answer(linger(request), caller.client, |proxy| proxy.told(Arc::clone(caller)))
     }
 
     fn refused(&self, request: &Request<Incoming>) -> Option<Response<ProxyBody>> {
@@ -172,15 +175,15 @@ fn connection_builder(options: &ServerOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(options.header_timeout_ms))
+        // What waits for a head is closed by `activity`, which arms no timer for every request.
+        .header_read_timeout(None)
         .max_buf_size(options.max_header_bytes.max(8192))
         .max_headers(options.max_headers);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(options.max_header_bytes).unwrap_or(u32::MAX))
-        .max_concurrent_streams(options.max_streams)
+        .max_concurrent_streams(options.max_streams.min(Activity::MOST_REQUESTS))
         .keep_alive_interval(Some(Duration::from_secs(30)));
     builder
 }

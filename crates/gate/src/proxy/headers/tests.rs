@@ -3,7 +3,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{to_client, to_upstream};
-use crate::proxy::{ClientAddr, ForwardedTrust, HostHeader, InjectedHeader, ProxyOptions};
+use crate::proxy::{Caller, ForwardedTrust, HostHeader, InjectedHeader, ProxyOptions};
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
@@ -19,8 +19,8 @@ fn options() -> ProxyOptions {
 
 fn forwarded(options: &ProxyOptions, lines: &[(&str, &str)]) -> HeaderMap {
     let mut map = headers(lines);
-    let client = ClientAddr("203.0.113.9:4000".parse().unwrap());
-    to_upstream(&mut map, options, &"up.internal:81".parse().unwrap(), Some(client));
+    let caller = Caller::new("203.0.113.9:4000".parse().unwrap());
+    to_upstream(&mut map, options, &"up.internal:81".parse().unwrap(), Some(&caller));
     map
 }
 
