@@ -92,6 +92,17 @@ pub(crate) fn pin_self() -> Result<(), Failure> {
     if moved.success() { Ok(()) } else { Err("there is no second CPU for the load".into()) }
 }
 
+/// Puts this process, and all that it starts from now on, before every other program of the machine: what those do then costs a
+/// measured server no more than a cold cache, and a latency no wait for a CPU. Only an administrator may.
+pub(crate) fn go_before_others() -> Result<(), Failure> {
+    let own = std::process::id().to_string();
+    let moved = Command::new("chrt")
+        .args(["--all-tasks", "--rr", "--pid", "10", &own])
+        .stdout(Stdio::null())
+        .status()?;
+    if moved.success() { Ok(()) } else { Err("real-time priority is refused".into()) }
+}
+
 fn pinned(command: &Command, cpu: &str) -> Command {
     let mut pinned = Command::new("taskset");
     pinned.args(["--cpu-list", cpu]).arg(command.get_program()).args(command.get_args());

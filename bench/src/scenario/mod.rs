@@ -29,6 +29,12 @@ pub(crate) struct RunArgs {
     /// Only the parts whose name contains this: unpaid, proxied, memory, charge, flood
     #[arg(long)]
     only: Option<String>,
+    /// Before all other programs of the machine, with real-time priority: on a machine that others use too
+    #[arg(long)]
+    realtime: bool,
+    /// Where the gateways' stores are: beside the program unless said. A folder in memory shows what the disk adds
+    #[arg(long)]
+    stores: Option<PathBuf>,
     /// Rounds of each server. Many short ones: what else the machine does then meets every server alike
     #[arg(long, default_value_t = 25)]
     rounds: u32,
@@ -60,12 +66,16 @@ const CONNECTIONS: u64 = 64;
 /// Measures, and prints the tables.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     process::pin_self()?;
+    if args.realtime {
+        process::go_before_others()?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(LocalSet::new().run_until(async {
         let upstream = Server::start(own()?.arg("serve").arg("upstream"), LOAD_CPU)?;
         // Beside the program: on a disk, where a temporary folder may be in memory.
         let beside = std::env::current_exe()?;
-        let folder = TempDir::new_in(beside.parent().unwrap_or(Path::new(".")))?;
+        let beside = args.stores.as_deref().or(beside.parent()).unwrap_or(Path::new("."));
+        let folder = TempDir::new_in(beside)?;
         let mut bench = Bench { args, folder, upstream, report: Report::default() };
         bench.all().await?;
         println!("{}", bench.report.text());
