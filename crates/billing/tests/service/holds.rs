@@ -2,6 +2,7 @@
 
 use farthing_billing::service::Authority::Owner;
 use farthing_billing::service::HoldId;
+use farthing_billing::service::grant::{GrantPurpose, NewGrant};
 use farthing_billing::service::hold::{Hold, HoldFilter, HoldState, NewCapture, NewHold, NewRefund, NewVoid};
 use farthing_billing::service::{PageQuery, ServiceError};
 
@@ -153,4 +154,88 @@ async fn of_a_thousand_at_once_as_many_hold_as_the_wallet_can_pay() {
         results.iter().filter(|result| result.as_ref().is_err_and(|code| *code == "insufficient_funds"));
     assert_eq!(refused.count(), 600);
     assert_eq!(world.balances().await, (0, 400, 400));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_key_told_many_times_at_once_is_one_hold_and_one_capture() {
+    let world = std::sync::Arc::new(World::new().await);
+    world.credit(1_000).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..24 {
+        let world = std::sync::Arc::clone(&world);
+        tasks.spawn(async move {
+            let hold =
+                world.billing.place_hold(&world.keyed("place"), &Owner, &wish(&world, 10)).await.unwrap();
+            let paid =
+                world.billing.capture_hold(&world.keyed("pay"), &Owner, hold.id, &part(4, false)).await;
+            (hold, paid.unwrap())
+        });
+    }
+    let told = tasks.join_all().await;
+    assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
+    assert_eq!(world.balances().await, (990, 6, 996));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_wallet_of_many_grants_is_drawn_to_its_last_unit_by_calls_at_once() {
+    let world = std::sync::Arc::new(World::new().await);
+    world.credit(37).await;
+    for priority in 0..9 {
+        let new = NewGrant {
+            purpose: GrantPurpose::Promotional,
+            amount: base(7),
+            priority,
+            expires_ms: None,
+            reason: None,
+        };
+        world.billing.create_grant(&world.cx(), (world.customer, "USD"), &new).await.unwrap();
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let world = std::sync::Arc::clone(&world);
+        tasks.spawn(async move {
+            loop {
+                match place(&world, 2).await.map_err(|error| error.code()) {
+                    Err("contention") => {}
+                    other => return other,
+                }
+            }
+        });
+    }
+    let results = tasks.join_all().await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 50);
+    assert!(results.iter().all(|result| !matches!(result, Err(code) if *code != "insufficient_funds")));
+    assert_eq!(world.balances().await, (0, 100, 100));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_capture_a_void_and_the_expiry_at_once_one_happens() {
+    for _ in 0..20 {
+        let world = std::sync::Arc::new(World::new().await);
+        world.credit(100).await;
+        let new = NewHold { expires_ms: Some(world.now() + HOUR), ..wish(&world, 60) };
+        let hold = world.billing.place_hold(&world.cx(), &Owner, &new).await.unwrap().id;
+        let calls = (world.cx(), world.cx());
+        world.pass(HOUR);
+        let (b, after) = (world.billing.clone(), world.cx());
+        let (one, two, three) = (b.clone(), b.clone(), (b.clone(), after.clone()));
+        let captured = tokio::spawn(async move {
+            one.capture_hold(&calls.0, &Owner, hold, &NewCapture::default()).await.is_ok()
+        });
+        let voided =
+            tokio::spawn(
+                async move { two.void_hold(&calls.1, &Owner, hold, &NewVoid::default()).await.is_ok() },
+            );
+        let expired = tokio::spawn(async move { three.0.expire_due(&three.1, 10).await.map(drop) });
+        let (captured, voided) = (captured.await.unwrap(), voided.await.unwrap());
+        expired.await.unwrap().unwrap();
+        let hold = b.hold(&after, &Owner, hold).await.unwrap();
+        let ends = (captured, voided, hold.state == HoldState::Expired);
+        assert!(
+            matches!(ends, (true, false, false) | (false, true, false) | (false, false, true)),
+            "{ends:?}"
+        );
+        let left = if captured { 40 } else { 100 };
+        assert_eq!(world.balances().await, (left, 0, left));
+    }
 }
