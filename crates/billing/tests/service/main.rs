@@ -5,6 +5,7 @@
 mod access;
 mod budgets;
 mod holds;
+mod meddle;
 mod random;
 mod refusals;
 mod tokens;
