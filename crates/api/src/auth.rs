@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use farthing_billing::service::ServiceError;
+use farthing_billing::service::{ServiceError, token};
 use farthing_ledger::Timestamp;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -76,7 +76,12 @@ pub(crate) async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Pro
     if let Some(caller) = api.keys().find(&hash, now) {
         return Ok(caller);
     }
-    let caller = Caller::Key(Arc::new(api.billing().authenticate(now, presented).await.map_err(refused)?));
+    let is_token = presented.strip_prefix(token::PREFIX).is_some_and(|rest| rest.starts_with('_'));
+    let caller = if is_token {
+        Caller::Token(Arc::new(api.billing().present_token(presented).await.map_err(refused)?))
+    } else {
+        Caller::Key(Arc::new(api.billing().authenticate(now, presented).await.map_err(refused)?))
+    };
     api.keys().keep(hash, &caller, now);
     Ok(caller)
 }

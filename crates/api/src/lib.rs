@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use bytes::Bytes;
 use farthing_billing::service::Billing;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub mod access;
 mod auth;
@@ -24,6 +24,7 @@ mod rate;
 mod read;
 pub mod schema;
 mod serve;
+mod stream;
 pub mod v1;
 pub mod webhook;
 mod world;
@@ -44,6 +45,9 @@ struct Inner {
     keys: auth::Keys,
     rates: rate::Rates,
     places: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    hub: stream::Hub,
+    stopping: watch::Sender<bool>,
     document: OnceLock<Bytes>,
 }
 
@@ -53,8 +57,19 @@ impl Api {
     pub fn new(billing: Billing, world: Arc<dyn World>, settings: Settings) -> Self {
         let rates = rate::Rates::new(settings.rate, settings.burst);
         let places = Arc::new(Semaphore::new(settings.max_requests.min(Semaphore::MAX_PERMITS)));
-        let (keys, document) = (auth::Keys::default(), OnceLock::new());
-        Self(Arc::new(Inner { billing, world, settings, keys, rates, places, document }))
+        let streams = Arc::new(Semaphore::new(settings.max_streams.min(Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Inner {
+            billing,
+            world,
+            settings,
+            keys: auth::Keys::default(),
+            rates,
+            places,
+            streams,
+            hub: stream::Hub::default(),
+            stopping: watch::Sender::new(false),
+            document: OnceLock::new(),
+        }))
     }
 
     /// The router of everything that this crate offers.
@@ -65,6 +80,23 @@ impl Api {
     /// The router of these operations.
     pub fn router_of(&self, operations: &[Operation]) -> Router {
         serve::router(self, operations)
+    }
+
+    /// Ends all streams, which would go on for ever: before a server that waits for what is in flight.
+    pub fn stop(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.subscribe()
+    }
+
+    pub(crate) fn streams(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.streams)
+    }
+
+    pub(crate) fn hub(&self) -> &stream::Hub {
+        &self.0.hub
     }
 
     pub(crate) fn billing(&self) -> &Billing {

@@ -14,6 +14,7 @@ use crate::operation::{Call, Created, Done, Listed, Named, Operation};
 use crate::page::{PageParams, sealed};
 use crate::problem::Problem;
 use crate::read::Nothing;
+use crate::stream::{self, Events};
 
 const WALLET: &str = "/v1/customers/{customer}/wallets/{asset}";
 
@@ -51,6 +52,15 @@ pub(super) fn operations() -> Vec<Operation> {
             "reference",
             "reason",
         ]),
+        Operation::get(
+            "/v1/customers/{customer}/wallets/{asset}/stream",
+            named(
+                "streamWallet",
+                read,
+                "Follow the balances: what they are, then each change as it is committed",
+            ),
+            follow,
+        ),
         Operation::post(
             "/v1/customers/{customer}/wallets/{asset}/credits",
             named("createCredit", write, "Money came in; what the wallet owes is paid from it"),
@@ -116,6 +126,11 @@ async fn get(call: Call<OfWallet, When>) -> Result<Done<Wallet>, Problem> {
         None => call.billing.wallet(&call.cx, customer, asset).await?,
     };
     Ok(Done(wallet))
+}
+
+async fn follow(call: Call<OfWallet>) -> Result<Events, Problem> {
+    let OfWallet { customer, asset } = call.path;
+    stream::follow(call.api, call.billing, call.cx, (customer.0, asset), call.headers).await
 }
 
 async fn transactions(call: Call<OfWallet, PageParams>) -> Result<Listed<Transaction>, Problem> {

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::{CliError, Exit};
 use crate::output::{Color, Format, Output};
 
+pub(crate) mod billing;
 pub(crate) mod charge;
 mod completions;
 mod config;
@@ -59,6 +60,8 @@ enum Command {
     Payments(Box<payments::Args>),
     /// Write, check and explain the policy that payments are made within
     Policy(policy::Args),
+    /// Keep wallets, holds, budgets, usage and margin, over HTTP
+    Billing(billing::Args),
     /// Show what a gateway's store holds and owes, and fence a restored one
     Store(store::Args),
     /// Prove the books of a billing store
@@ -115,6 +118,7 @@ async fn dispatch(command: Command, output: Output) -> Result<Exit, CliError> {
         Command::Wallet(args) => wallet::run(*args, output).await,
         Command::Payments(args) => payments::run(*args, output).await,
         Command::Policy(args) => policy::run(args, output),
+        Command::Billing(args) => billing::run(args, output).await,
         Command::Store(args) => store::run(args, output).await,
         Command::Ledger(args) => ledger::run(args, output).await,
         Command::Sandbox(args) => sandbox::run(args, output).await,

@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod approvals;
+pub mod billing;
 pub mod books;
 pub mod env;
 pub mod fault;

@@ -42,6 +42,18 @@ impl From<OpenError> for CliError {
     }
 }
 
+impl From<farthing_store::ledger::LedgerOpenError> for CliError {
+    fn from(error: farthing_store::ledger::LedgerOpenError) -> Self {
+        Self::usage(error.code(), error.to_string())
+    }
+}
+
+impl From<farthing_billing::service::ServiceError> for CliError {
+    fn from(error: farthing_billing::service::ServiceError) -> Self {
+        Self::unexpected(error.code(), error.to_string())
+    }
+}
+
 impl From<RpcError> for CliError {
     fn from(error: RpcError) -> Self {
         let (exit, help) = match &error {

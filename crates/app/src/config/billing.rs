@@ -1,0 +1,149 @@
+//! The configuration of `farthing billing`: where it listens, where its books are, and how much it takes on.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use farthing_api::{Settings, World as _};
+use farthing_ledger::record::RecordStore;
+use farthing_store::Location;
+use farthing_store::ledger::SqliteLedger;
+use farthing_store::pg_ledger::PgLedger;
+
+use super::env;
+use super::read::{Reader, Section};
+use super::value;
+use crate::cli::billing::System;
+use crate::error::CliError;
+
+/// Where it listens when nothing is said.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9410);
+
+/// The store when nothing is said.
+const STORE: &str = "billing.db";
+
+/// The configuration of `farthing billing`.
+#[derive(Debug)]
+pub struct BillingConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where the books are.
+    pub store: Location,
+    /// How much it takes on.
+    pub settings: Settings,
+    /// Whether keys may travel an open network without TLS.
+    allow_plaintext: bool,
+}
+
+const PLAINTEXT: &str = "would take API keys without TLS on an address that others reach; listen on 127.0.0.1 behind a TLS \
+    terminator, or write allow_plaintext = true if one stands in front";
+
+/// The configuration of a file, or the one that needs none.
+///
+/// # Errors
+/// With everything that is wrong.
+pub fn load(file: Option<&Path>, store: Option<&str>) -> Result<BillingConfig, CliError> {
+    if let Some(file) = file {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| CliError::file("read the configuration", file, &error))?;
+        let read = Reader::run(&file.display().to_string(), &text, |root| read_root(root, file));
+        return Ok(read?.with_password());
+    }
+    let store = Location::parse(store.unwrap_or(STORE), |path| PathBuf::from(path))
+        .map_err(|error| CliError::usage(error.code(), error.to_string()))?;
+    let config =
+        BillingConfig { listen: LISTEN, store, settings: Settings::default(), allow_plaintext: false };
+    Ok(config.with_password())
+}
+
+fn read_root(root: &Section<'_>, file: &Path) -> Option<BillingConfig> {
+    let Some(billing) = root.section("billing") else {
+        if !root.has("billing") {
+            root.missing("billing", "write [billing] with a store, such as \"billing.db\"");
+        }
+        return None;
+    };
+    let what = "where the books are: a file such as \"billing.db\", or \"postgres://USER@HOST/DATABASE\"";
+    let store = billing.require("store", what, |text| {
+        Location::parse(text, |path| value::beside(file, path)).map_err(|error| error.to_string())
+    });
+    let listen = billing.parse("listen", value::listen).unwrap_or(LISTEN);
+    let allow_plaintext = billing.flag("allow_plaintext").is_some_and(|field| field.value);
+    if let Some(field) = billing.text("listen")
+        && !listen.ip().is_loopback()
+        && !allow_plaintext
+    {
+        field.fault(PLAINTEXT);
+    }
+    let mut settings = Settings::default();
+    if let Some(types) = billing.text("problem_types") {
+        settings.problem_types = types.value.to_owned();
+    }
+    billing.refuse_unknown();
+    if let Some(limits) = root.section("limits") {
+        read_limits(&limits, &mut settings);
+    }
+    Some(BillingConfig { listen, store: store?, settings, allow_plaintext })
+}
+
+fn read_limits(limits: &Section<'_>, settings: &mut Settings) {
+    let number = |key: &'static str, most: u64, keep: &mut dyn FnMut(u64)| {
+        let Some(field) = limits.number(key) else { return };
+        if (1..=most).contains(&field.value) {
+            keep(field.value)
+        } else {
+            field.fault(format!("is 1 to {most}"))
+        }
+    };
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let rate = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    number("max_body_bytes", 64 << 20, &mut |n| settings.max_body = count(n));
+    number("timeout_ms", 600_000, &mut |n| settings.timeout = Duration::from_millis(n));
+    number("max_requests", 1_000_000, &mut |n| settings.max_requests = count(n));
+    number("max_streams", 1_000_000, &mut |n| settings.max_streams = count(n));
+    number("requests_per_second", 1_000_000, &mut |n| settings.rate = rate(n));
+    number("burst", 1_000_000, &mut |n| settings.burst = rate(n));
+    limits.refuse_unknown();
+}
+
+impl BillingConfig {
+    /// Listens elsewhere.
+    ///
+    /// # Errors
+    /// For an address that others reach, when the configuration does not allow it.
+    pub fn set_listen(&mut self, listen: SocketAddr) -> Result<(), CliError> {
+        if !listen.ip().is_loopback() && !self.allow_plaintext {
+            return Err(CliError::usage("plaintext", format!("{listen} {PLAINTEXT}")));
+        }
+        self.listen = listen;
+        Ok(())
+    }
+
+    fn with_password(self) -> Self {
+        let password = env::read(env::STORE_PASSWORD).map(zeroize::Zeroizing::new);
+        let store = match (&self.store, password) {
+            (Location::Postgres(_), Some(password)) => self.store.with_password(&password),
+            _ => self.store,
+        };
+        Self { store, ..self }
+    }
+
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is another process's.
+    pub async fn open(&self) -> Result<Arc<dyn RecordStore>, CliError> {
+        let [a, b, c, d, e, f, g, h, ..] = System.random();
+        let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        match &self.store {
+            Location::Sqlite(path) => {
+                let path = path.clone();
+                let opened = tokio::task::spawn_blocking(move || SqliteLedger::open(path, seed)).await;
+                let opened = opened.map_err(|error| CliError::unexpected("store", error.to_string()))?;
+                Ok(Arc::new(opened?))
+            }
+            Location::Postgres(url) => Ok(Arc::new(PgLedger::open((**url).clone(), seed).await?)),
+        }
+    }
+}
