@@ -3,14 +3,20 @@
 use crate::Operation;
 
 mod assets;
+mod budgets;
 mod customers;
 mod events;
+mod funding;
 mod grants;
 mod holds;
 mod keys;
 mod meta;
 mod path;
+mod products;
+mod reports;
 mod sales;
+mod usage;
+mod vendors;
 mod wallets;
 mod webhooks;
 
@@ -25,6 +31,12 @@ pub fn operations() -> Vec<Operation> {
         grants::operations(),
         holds::operations(),
         sales::operations(),
+        budgets::operations(),
+        products::operations(),
+        usage::operations(),
+        reports::operations(),
+        vendors::operations(),
+        funding::operations(),
         events::operations(),
         webhooks::operations(),
         keys::operations(),

@@ -83,6 +83,7 @@ pub struct Token {
 pub struct NewToken {
     /// The budget that it is for.
     #[serde(with = "names::text")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::service::schema::IdText<BudgetId>"))]
     pub budget: BudgetId,
     /// A name for people.
     #[serde(default)]

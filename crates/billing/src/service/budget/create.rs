@@ -22,12 +22,14 @@ use crate::service::{
 pub struct NewBudget {
     /// Whose wallet; may be left out when a parent is given.
     #[serde(default, with = "names::maybe")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::service::schema::IdText<CustomerId>>"))]
     pub customer: Option<CustomerId>,
     /// The code of the asset; may be left out when a parent is given.
     #[serde(default)]
     pub asset: Option<String>,
     /// The budget above it; left out right under the wallet.
     #[serde(default, with = "names::maybe")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::service::schema::IdText<BudgetId>>"))]
     pub parent: Option<BudgetId>,
     /// A name for people.
     #[serde(default)]

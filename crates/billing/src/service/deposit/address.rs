@@ -49,6 +49,7 @@ impl Document for DepositAddress {
 
 /// Who has the address with an index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Slot {
     /// The tenant.
     #[serde(with = "names::text")]

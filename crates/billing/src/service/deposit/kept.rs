@@ -9,6 +9,7 @@ use crate::service::{Document, TenantId, names};
 
 /// A transfer to an address of ours, as the watcher saw it in a block that counts as confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Sighting {
     /// The chain, CAIP-2: `eip155:4217`.
     pub network: String,

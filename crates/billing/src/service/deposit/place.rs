@@ -7,6 +7,7 @@ use crate::service::{Billing, Cx, Document, Draft, Fate, ServiceError, Stored};
 
 /// A block that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Mark {
     /// Its number.
     pub block: u64,
@@ -21,6 +22,7 @@ const MOST: usize = 128;
 
 /// Up to where a network was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Place {
     /// The first block that was not looked at.
     pub next: u64,

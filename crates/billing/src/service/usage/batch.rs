@@ -27,14 +27,15 @@ impl Billing {
         if !(1..=MAX_BATCH).contains(&events.len()) {
             return Err(ServiceError::invalid("events", format!("1 to {MAX_BATCH} events")));
         }
-        let record = |(at, new)| async move {
+        // Owned, so that the future is `Send` whatever the lifetimes of what it is made of.
+        let record = |(at, new): (u128, NewUsage)| async move {
             let cx = nth(cx, at);
-            (at, self.record_usage(&cx, new).await)
+            (at, self.record_usage(&cx, &new).await)
         };
         let (mut seen, mut first, mut again) = (BTreeSet::new(), Vec::new(), Vec::new());
         for (at, new) in (0..).zip(events) {
             let told = if seen.insert(&*new.event_id) { &mut first } else { &mut again };
-            told.push((at, new));
+            told.push((at, new.clone()));
         }
         let mut told: Vec<(u128, Told)> =
             stream::iter(first).map(record).buffer_unordered(AT_ONCE).collect().await;

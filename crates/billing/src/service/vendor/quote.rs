@@ -46,11 +46,13 @@ pub struct NewQuote {
 pub struct SoldAs {
     /// The product; its asset is the quote's.
     #[serde(with = "names::text")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::service::schema::IdText<ProductId>"))]
     pub product: ProductId,
     /// How many units.
     pub quantity: u64,
     /// To whom: where tiers count over a month, it is the customer's month. Left out, the call stands alone.
     #[serde(default, with = "names::maybe", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::service::schema::IdText<CustomerId>>"))]
     pub customer: Option<CustomerId>,
 }
 
