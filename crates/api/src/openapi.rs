@@ -119,10 +119,7 @@ fn access_note(access: Access) -> Option<String> {
 fn problems(operation: &Operation) -> Vec<u16> {
     let mut statuses = vec![400, 503];
     if operation.access.who() != Who::Anybody {
-        statuses.extend([401, 403, 404, 429]);
-    }
-    if changes(&operation.method) {
-        statuses.extend([409, 422]);
+        statuses.extend([401, 403, 404, 409, 422, 429]);
     }
     if operation.shapes.body.is_some() {
         statuses.extend([413, 415]);

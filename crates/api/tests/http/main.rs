@@ -6,3 +6,4 @@ mod frame;
 mod harness;
 mod idempotency;
 mod resources;
+mod streams;

@@ -17,6 +17,10 @@ async fn every_operation_does_what_it_says() {
     grants(&server, key, customer).await;
     holds(&server, key, customer).await;
     webhooks(&server, key).await;
+    budgets(&server, key, customer).await;
+    usage(&server, key, customer).await;
+    vendors(&server, key).await;
+    funding(&server, key, customer).await;
     keys(&server, key).await;
     events(&server, key).await;
 
@@ -27,6 +31,8 @@ async fn every_operation_does_what_it_says() {
         .values()
         .flat_map(|methods| methods.as_object().unwrap().values())
         .map(|operation| operation["operationId"].as_str().unwrap())
+        // A stream is never at its end, and what a chain tells is not this test's: they have tests of their own.
+        .filter(|id| !matches!(*id, "streamWallet" | "getDeposit" | "assignDeposit"))
         .filter(|id| !seen.iter().any(|(seen, status)| seen == id && (200..300).contains(status)))
         .collect();
     assert!(missed.is_empty(), "nobody has seen these succeed: {missed:?}");
@@ -209,6 +215,152 @@ async fn webhooks(server: &Server, key: &str) {
     server.ask(key, &format!("DELETE {path}")).send().await.ok();
 }
 
+async fn budgets(server: &Server, key: &str, customer: &str) {
+    let wallet = &format!("/v1/customers/{customer}/wallets/USD");
+    server.post(key, &format!("{wallet}/credits"), json!({ "amount": "1000" })).await.ok();
+    let new = json!({
+        "customer": customer, "asset": "USD", "name": "research", "funding": { "kind": "shared", "total": "100" },
+        "children": { "most": 3, "levels": 2 },
+    });
+    let made = server.post(key, "/v1/budgets", new).await.ok();
+    let id = made["id"].as_str().unwrap();
+    let path = &format!("/v1/budgets/{id}");
+    server.get(key, path).await.ok();
+    let changed =
+        server.ask(key, &format!("PATCH {path}")).json(&json!({ "per_call": "20" })).send().await.ok();
+    assert_eq!(changed["per_call"], "20");
+    let listed = server.get(key, &format!("/v1/budgets?customer={customer}&asset=USD")).await.ok();
+    assert_eq!(listed["data"][0]["id"], id);
+    assert_eq!(server.get(key, "/v1/budgets").await.status, 422);
+
+    // A token spends its budget, makes budgets below it, and does nothing else.
+    let new = json!({
+        "budget": id, "actions": ["spend", "create_children"], "expires_ms": server.stage_ms() + 3_600_000,
+    });
+    let token = server.post(key, "/v1/tokens", new).await.ok();
+    let (token_id, secret) = (token["id"].as_str().unwrap(), token["secret"].as_str().unwrap());
+    let hold = server.post(secret, "/v1/holds", json!({ "budget": id, "amount": "15" })).await.ok();
+    assert_eq!(hold["token"].as_str(), Some(token_id));
+    let hold = format!("/v1/holds/{}", hold["id"].as_str().unwrap());
+    server.post(secret, &format!("{hold}/capture"), json!({ "amount": "12" })).await.ok();
+    let child = json!({ "parent": id, "funding": { "kind": "carved", "amount": "30" } });
+    let child = server.post(secret, "/v1/budgets", child).await.ok();
+    for (line, body, status, code) in [
+        ("POST /v1/holds", json!({ "budget": id, "amount": "21" }), 409, "budget_per_call"),
+        (
+            "POST /v1/holds",
+            json!({ "customer": customer, "asset": "USD", "amount": "1" }),
+            403,
+            "not_with_a_token",
+        ),
+        ("GET /v1/customers", json!(null), 403, "token_not_accepted"),
+        ("POST /v1/api_keys", json!({}), 403, "token_not_accepted"),
+    ] {
+        let refused = server.ask(secret, line).json(&body).send().await;
+        assert_eq!(refused.status, status, "{line}: {}", refused.text);
+        assert!(
+            status == 409 || code == "not_with_a_token" || refused.body["code"] == code,
+            "{}",
+            refused.text
+        );
+    }
+    let tree = server.get(key, &format!("{path}/tree")).await.ok();
+    assert!(tree.to_string().contains(child["id"].as_str().unwrap()));
+    server.get(key, &format!("{path}/spending")).await.ok();
+    server.get(key, &format!("{wallet}/spending")).await.ok();
+    server.get(key, &format!("/v1/tokens?budget={id}")).await.ok();
+    server.get(key, &format!("/v1/tokens/{token_id}")).await.ok();
+    server.post(key, &format!("/v1/tokens/{token_id}/revoke"), json!({})).await.ok();
+    let refused = server.post(secret, "/v1/holds", json!({ "budget": id, "amount": "1" })).await;
+    assert!(matches!(refused.status, 401 | 403), "{}", refused.text);
+    let child = format!("/v1/budgets/{}", child["id"].as_str().unwrap());
+    server.post(key, &format!("{child}/close"), json!({})).await.ok();
+    server.post(key, &format!("{child}/reclaim"), json!({})).await.ok();
+}
+
+async fn usage(server: &Server, key: &str, customer: &str) {
+    let price = json!({ "model": { "type": "per_unit", "unit": "3" } });
+    let new = json!({ "name": "search", "asset": "USD", "price": price });
+    let product = server.post(key, "/v1/products", new).await.ok();
+    let product = product["id"].as_str().unwrap();
+    server.get(key, "/v1/products").await.ok();
+    server.get(key, &format!("/v1/products/{product}")).await.ok();
+    let event = |id: &str| {
+        json!({
+            "event_id": id, "customer": customer, "subject": "task 48", "product": product, "event_type": "search",
+            "quantity": 4, "costs": [{ "vendor": "api.example", "amount": "5" }],
+        })
+    };
+    let recorded = server.post(key, "/v1/usage_events", event("e1")).await.ok();
+    assert_eq!(recorded["status"], "recorded");
+    assert_eq!(server.post(key, "/v1/usage_events", event("e1")).await.ok()["status"], "exists");
+    let id = recorded["id"].as_str().unwrap();
+    server.get(key, &format!("/v1/usage_events/{id}")).await.ok();
+    let mut bad = event("e3");
+    bad["quantity"] = json!(5);
+    bad["event_id"] = json!("e1");
+    let batch = json!({ "events": [event("e2"), bad] });
+    let told = server.post(key, "/v1/usage_events/batch", batch).await.ok();
+    assert_eq!(told["results"][0]["recorded"]["status"], "recorded");
+    assert_eq!(told["results"][1]["problem"]["status"], 409);
+    let csv = server.get(key, "/v1/usage_events?format=csv").await;
+    assert_eq!(csv.text.lines().count(), 3, "{}", csv.text);
+    server.get(key, &format!("/v1/usage_events?customer={customer}")).await.ok();
+    let subjects = server.get(key, &format!("/v1/customers/{customer}/subjects")).await.ok();
+    let subject = subjects["data"][0]["id"].as_str().unwrap();
+    server.get(key, &format!("/v1/subjects/{subject}")).await.ok();
+    server.get(key, &format!("/v1/subjects/{subject}/usage_events")).await.ok();
+    let which = "by=customer&asset=USD&over=month";
+    let report = server.get(key, &format!("/v1/reports/margin?{which}")).await.ok();
+    assert_eq!((&report["data"][0]["revenue"], &report["data"][0]["cost"]), (&json!("24"), &json!("10")));
+    server.get(key, &format!("/v1/reports/margin?{which}&format=csv")).await;
+    server.get(key, &format!("/v1/reports/margin/top?{which}&order=margin")).await.ok();
+    let now = server.stage_ms();
+    let series =
+        format!("by=customer&id={customer}&asset=USD&over=day&from_ms={}&to_ms={now}", now - 86_400_000);
+    server.get(key, &format!("/v1/reports/margin/series?{series}")).await.ok();
+    let newer = json!({ "price": { "model": { "type": "per_unit", "unit": "4" } } });
+    let trial = json!({ "price": newer["price"], "from_ms": now - 1_000, "to_ms": now + 1_000 });
+    let tried = server.post(key, &format!("/v1/products/{product}/simulate"), trial).await.ok();
+    assert_eq!((&tried["before"], &tried["after"]), (&json!("24"), &json!("32")));
+    server.post(key, &format!("/v1/products/{product}/prices"), newer).await.ok();
+    server.get(key, &format!("/v1/products/{product}/prices")).await.ok();
+}
+
+async fn vendors(server: &Server, key: &str) {
+    let policy = json!({ "floor_millionths": 100_000, "on_change": "block" });
+    server.ask(key, "PUT /v1/vendor_policy?vendor=api.example").json(&policy).send().await.ok();
+    assert_eq!(
+        server.get(key, "/v1/vendor_policy?vendor=api.example").await.ok()["policy"]["on_change"],
+        "block"
+    );
+    let quote = |amount: &str| json!({ "vendor": "api.example", "offer": "/search", "asset": "USD", "amount": amount });
+    server.post(key, "/v1/quotes", quote("5")).await.ok();
+    server.post(key, "/v1/quotes", quote("6")).await.ok();
+    server.get(key, "/v1/quotes?vendor=api.example").await.ok();
+    let changes = server.get(key, "/v1/quotes/changes?vendor=api.example").await.ok();
+    assert_eq!(changes["data"].as_array().unwrap().len(), 2);
+    server.post(key, "/v1/quotes/accept", quote("6")).await.ok();
+    server.get(key, "/v1/vendors").await.ok();
+}
+
+async fn funding(server: &Server, key: &str, customer: &str) {
+    let rule = &format!("/v1/customers/{customer}/wallets/USD/topup_rule");
+    let new = json!({
+        "threshold": "500000", "size": { "steps": "1000000" }, "cap_per_day": "5000000",
+        "source": { "kind": "card", "customer": "cus_x", "payment_method": "pm_x" },
+    });
+    server.ask(key, &format!("PUT {rule}")).json(&new).send().await.ok();
+    server.get(key, rule).await.ok();
+    server.post(key, &format!("{rule}/pause"), json!({})).await.ok();
+    server.post(key, &format!("{rule}/resume"), json!({})).await.ok();
+    server.get(key, &format!("/v1/customers/{customer}/wallets/USD/topups")).await.ok();
+    server.get(key, &format!("/v1/customers/{customer}/topup_rules")).await.ok();
+    server.ask(key, &format!("DELETE {rule}")).send().await.ok();
+    server.get(key, "/v1/deposits").await.ok();
+    server.get(key, "/v1/deposits/exceptions").await.ok();
+}
+
 async fn keys(server: &Server, key: &str) {
     let new = json!({ "name": "reader", "scopes": ["read"] });
     let made = server.post(key, "/v1/api_keys", new).await.ok();
@@ -253,7 +405,30 @@ pub async fn everything(server: &Server, key: &str) -> BTreeMap<String, String> 
     let endpoint = server.post(key, "/v1/webhook_endpoints", endpoint).await.ok();
     let events = server.get(key, "/v1/events").await.ok();
     let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
+    let budget = json!({ "customer": customer, "asset": "USD" });
+    let budget = id(&server.post(key, "/v1/budgets", budget).await.ok());
+    let token = json!({ "budget": budget, "actions": ["spend"], "expires_ms": server.stage_ms() + 60_000 });
+    let token = server.post(key, "/v1/tokens", token).await.ok();
+    let price = json!({ "model": { "type": "per_unit", "unit": "3" } });
+    let product =
+        server.post(key, "/v1/products", json!({ "name": "p", "asset": "USD", "price": price })).await.ok();
+    let usage = json!({
+        "event_id": "mine", "customer": customer, "subject": "mine", "product": product["id"], "event_type": "t", "quantity": 1,
+    });
+    let usage = server.post(key, "/v1/usage_events", usage).await.ok();
+    let subjects = server.get(key, &format!("/v1/customers/{customer}/subjects")).await.ok();
+    let rule = json!({
+        "threshold": "500000", "size": { "steps": "1000000" }, "cap_per_day": "5000000",
+        "source": { "kind": "card", "customer": "cus_x", "payment_method": "pm_x" },
+    });
+    server.ask(key, &format!("PUT {wallet}/topup_rule")).json(&rule).send().await.ok();
     let named = [
+        ("budget", budget),
+        ("token", id(&token)),
+        ("product", id(&product)),
+        ("usage", id(&usage)),
+        ("subject", id(&subjects["data"][0])),
+        ("deposit", "dep_000000000000000000000000000000ff".to_owned()),
         ("customer", customer),
         ("asset", "USD".to_owned()),
         ("grant", id(&grant)),
@@ -274,6 +449,15 @@ pub fn body(method: &str, path: &str, _things: &BTreeMap<String, String>) -> Val
         (_, "chargebacks") => json!({ "amount": "1", "reference": "r" }),
         (_, "overdraft") => json!({ "limit": "1" }),
         (_, "grants") => json!({ "purpose": "promotional", "amount": "1" }),
+        (_, "prices") => json!({ "price": { "model": { "type": "per_unit", "unit": "3" } } }),
+        (_, "simulate") => {
+            json!({ "price": { "model": { "type": "per_unit", "unit": "3" } }, "from_ms": 1, "to_ms": 2 })
+        }
+        (_, "assign") => json!({ "customer": "cus_000000000000000000000000000000ff" }),
+        ("PUT", "topup_rule") => json!({
+            "threshold": "500000", "size": { "steps": "1000000" }, "cap_per_day": "5000000",
+            "source": { "kind": "card", "customer": "cus_x", "payment_method": "pm_x" },
+        }),
         (_, "entitlements") => json!({ "amount": "1", "unused": "replace" }),
         _ => json!({}),
     }

@@ -35,6 +35,7 @@ pub enum Source {
 /// A rule as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct NewTopUpRule {
     /// It is kept that this much is available.
     pub threshold: Amount,
