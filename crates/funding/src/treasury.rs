@@ -17,6 +17,9 @@ use crate::source::{Charge, Charged, Declined, Found, FundingSource};
 /// For so long after it was sent a transaction may still be executed, in milliseconds, clocks that differ included.
 const VALID_MS: u64 = 120_000;
 
+/// The rule's asset is none that the account could pay in.
+const NOT_A_TOKEN_CODE: &str = "not_a_token";
+
 /// An account that pays for top-ups.
 #[derive(Debug, Clone)]
 pub struct Treasury {
@@ -54,7 +57,7 @@ fn name(attempt: &str) -> Option<Once> {
 }
 
 fn misfit() -> Charged {
-    declined(Decline::Hard, "not_a_token", "the asset is no token of the chain on which the account is")
+    declined(Decline::Hard, NOT_A_TOKEN_CODE, "the asset is no token of the chain on which the account is")
 }
 
 fn declined(class: Decline, code: &str, message: &str) -> Charged {

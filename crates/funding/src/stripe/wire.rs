@@ -12,6 +12,8 @@ use crate::source::{Charged, Declined};
 const WHOLE: &[&str] = &[
     "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF",
 ];
+/// A decline of the request itself, for which Stripe gives no code.
+const REFUSED_CODE: &str = "request_refused";
 /// Currencies with three decimals at Stripe.
 const THREE: &[&str] = &["BHD", "JOD", "KWD", "OMR", "TND"];
 
@@ -169,7 +171,7 @@ fn refused(status: u16, error: &StripeError) -> Charged {
             Some("idempotency_key_in_use" | "lock_timeout" | "rate_limit") => unknown(text(error)),
             _ => Charged::No(Declined {
                 class: Decline::Hard,
-                code: error.code.clone().unwrap_or_else(|| "request_refused".to_owned()),
+                code: error.code.clone().unwrap_or_else(|| REFUSED_CODE.to_owned()),
                 message: text(error),
             }),
         },
