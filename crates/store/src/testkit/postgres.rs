@@ -354,7 +354,12 @@ fn home() -> std::io::Result<tempfile::TempDir> {
     let below = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/postgres");
     // What is left of earlier ones: their users could empty them, and not remove them.
     for old in std::fs::read_dir(&below).into_iter().flatten().flatten() {
-        std::fs::remove_dir(old.path()).ok();
+        let age =
+            old.metadata().and_then(|meta| meta.modified()).map(|made| made.elapsed().unwrap_or_default());
+        // A young one may be that of a server that is just being made.
+        if age.is_ok_and(|age| age > Duration::from_secs(600)) {
+            std::fs::remove_dir(old.path()).ok();
+        }
     }
     let wanted = std::fs::create_dir_all(&below).and_then(|()| below.canonicalize());
     // A socket's name has 107 bytes at most.
