@@ -134,6 +134,21 @@ async fn read_balances(ledger: Arc<PgLedger>, wallets: u64, end: Instant) -> Vec
     latencies
 }
 
+/// The least that a question takes at the same time: a connection that asks for nothing.
+async fn ask_for_nothing(url: String, end: Instant) -> Vec<u64> {
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(async move { connection.await.unwrap() });
+    let statement = client.prepare("SELECT 1").await.unwrap();
+    let mut latencies = Vec::new();
+    while Instant::now() < end {
+        let asked = Instant::now();
+        client.query_one(&statement, &[]).await.unwrap();
+        latencies.push(micros(asked.elapsed()));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    latencies
+}
+
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap()
 }
@@ -153,11 +168,13 @@ async fn child(told: &str) {
         .map(|caller| tokio::spawn(call(Arc::clone(&ledger), (who << 20) + caller, wallets, end)))
         .collect();
     let reads = tokio::spawn(read_balances(Arc::clone(&ledger), wallets, end));
+    let trips = tokio::spawn(ask_for_nothing(words[0].to_owned(), end));
     let mut holds = Vec::new();
     for task in tasks {
         holds.extend(task.await.unwrap());
     }
-    for (name, values) in [("holds", holds), ("reads", reads.await.unwrap())] {
+    let (reads, trips) = (reads.await.unwrap(), trips.await.unwrap());
+    for (name, values) in [("holds", holds), ("reads", reads), ("trips", trips)] {
         let values: Vec<String> = values.iter().map(u64::to_string).collect();
         println!("{name} {}", values.join(" "));
     }
@@ -167,6 +184,7 @@ struct Measured {
     pairs_a_second: u64,
     holds: Vec<u64>,
     reads: Vec<u64>,
+    trips: Vec<u64>,
 }
 
 fn measure(url: &str, wallets: u64, in_flight: u64, seconds: u64) -> Measured {
@@ -189,7 +207,8 @@ fn measure(url: &str, wallets: u64, in_flight: u64, seconds: u64) -> Measured {
     for child in &mut children {
         child.stdin.take().unwrap().write_all(b"go\n").unwrap();
     }
-    let mut measured = Measured { pairs_a_second: 0, holds: Vec::new(), reads: Vec::new() };
+    let mut measured =
+        Measured { pairs_a_second: 0, holds: Vec::new(), reads: Vec::new(), trips: Vec::new() };
     let mut elapsed = Duration::ZERO;
     for lines in &mut lines {
         for line in lines {
@@ -197,7 +216,11 @@ fn measure(url: &str, wallets: u64, in_flight: u64, seconds: u64) -> Measured {
             elapsed = elapsed.max(started.elapsed());
             let (name, values) = line.split_once(' ').unwrap();
             let values = values.split(' ').map(|value| value.parse::<u64>().unwrap());
-            if name == "holds" { measured.holds.extend(values) } else { measured.reads.extend(values) }
+            match name {
+                "holds" => measured.holds.extend(values),
+                "reads" => measured.reads.extend(values),
+                _ => measured.trips.extend(values),
+            }
         }
     }
     for child in &mut children {
@@ -205,6 +228,7 @@ fn measure(url: &str, wallets: u64, in_flight: u64, seconds: u64) -> Measured {
     }
     measured.holds.sort_unstable();
     measured.reads.sort_unstable();
+    measured.trips.sort_unstable();
     measured.pairs_a_second = u64::try_from(measured.holds.len()).unwrap() * 1_000
         / u64::try_from(elapsed.as_millis()).unwrap().max(1);
     measured
@@ -289,13 +313,14 @@ fn main() {
             let floor = runtime.block_on(floor(&cluster.database(), in_flight, seconds));
             let url = cluster.database();
             runtime.block_on(open_accounts(&url, wallets));
-            let Measured { pairs_a_second, holds, reads } = measure(&url, wallets, in_flight, seconds);
+            let Measured { pairs_a_second, holds, reads, trips } = measure(&url, wallets, in_flight, seconds);
             println!(
-                "{name:<16} {in_flight:>9} {pairs_a_second:>9} {floor:>14} {:>11} {:>11} {:>12} {:>12}",
+                "{name:<16} {in_flight:>9} {pairs_a_second:>9} {floor:>14} {:>11} {:>11} {:>12} {:>12} {:>13}",
                 percentile(&holds, 50),
                 percentile(&holds, 99),
                 percentile(&reads, 50),
-                percentile(&reads, 99)
+                percentile(&reads, 99),
+                percentile(&trips, 99)
             );
             runtime.block_on(verify_database(&PgUrl::parse(&url).unwrap(), 0)).unwrap().unwrap();
         }

@@ -14,6 +14,7 @@ use farthing_ledger::journal::Sealed;
 use farthing_ledger::record::{Committed, Version};
 use farthing_ledger::store::StoreError;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::error::Failure;
 use super::sql::{Session, Sql};
@@ -28,6 +29,11 @@ const MOST: usize = 256;
 
 /// How long a sync may take.
 const SYNC: std::time::Duration = std::time::Duration::from_secs(12);
+
+/// After a sync that many waited for, how long the next one is put off: those who were just answered come back at once, and with
+/// those who wait already make one sync of two. Other processes' batches are in by then too.
+const LINGER: std::time::Duration = std::time::Duration::from_millis(1);
+const MANY: usize = 8;
 
 /// Rows of the marks that processes share when all of the others are taken.
 const SHARED_SLOT: i32 = 64;
@@ -83,14 +89,27 @@ impl Flusher {
     /// Runs until every sender is gone.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Flush>) {
         let mut batch = Vec::new();
+        let mut linger_until = Instant::now();
         while queue.recv_many(&mut batch, MOST).await > 0 {
+            if linger_until > Instant::now() {
+                tokio::time::sleep_until(linger_until).await;
+                while batch.len() < MOST
+                    && let Ok(more) = queue.try_recv()
+                {
+                    batch.push(more);
+                }
+            }
             let mut rest = std::mem::take(&mut batch);
+            let callers: usize = rest.iter().map(Flush::callers).sum();
             while let Some(first) = rest.first() {
                 let session = Arc::clone(&first.session);
                 let (same, others) =
                     rest.into_iter().partition(|flush| Arc::ptr_eq(&flush.session, &session));
                 rest = others;
                 self.serve(&session, same).await;
+            }
+            if callers >= MANY {
+                linger_until = Instant::now() + LINGER;
             }
         }
     }
@@ -140,6 +159,13 @@ impl Flusher {
 }
 
 impl Flush {
+    const fn callers(&self) -> usize {
+        match &self.waiting {
+            Waiting::Callers(callers) => callers.len(),
+            Waiting::Reader(_) | Waiting::Nobody => 0,
+        }
+    }
+
     fn answer(self) {
         // A receiver that is gone has lost interest; that is its business.
         match self.waiting {

@@ -20,6 +20,7 @@ use crate::postgres::session::Access;
 use crate::testkit::postgres::Cluster;
 
 mod crash;
+mod plans;
 mod race;
 
 /// So small that every batch outgrows it: holds get rows, ids are forgotten and looked up, rounds complete.
