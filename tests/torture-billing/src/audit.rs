@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use farthing_billing::SubjectId;
 use farthing_billing::service::event::Event;
 use farthing_billing::service::hold::{Hold, HoldFilter, HoldState};
+use farthing_billing::service::topup::AttemptState;
 use farthing_billing::service::usage::UsageDoc;
 use farthing_billing::service::{
     Authority, Billing, Document as _, Named as _, Page, PageQuery, ServiceError,
 };
 use farthing_ledger::record::{Order, Scan, Table};
 use farthing_ledger::{HoldState as LegState, Known, Net};
+use farthing_money::Amount;
 
 use crate::Findings;
 use crate::job::{Answers, Seen};
 use crate::place::{self, Place};
-use crate::world::{ASSET, World, cx};
+use crate::source::Source;
+use crate::world::{ASSET, TOKEN, World, cx};
 
 /// Compares the store with what the clients were answered. What there was, in a sentence.
 ///
@@ -43,7 +46,8 @@ pub async fn run(
         findings.expect(false, || odd.clone());
     }
     let billing = Billing::new(place::open(&place.name()).await?);
-    let audit = Audit { billing: &billing, world, answers };
+    let payments = Source::new(&place.source()).payments();
+    let audit = Audit { billing: &billing, world, answers, payments };
     let told = audit.all(money, findings).await.map_err(|error| error.to_string())?;
     Ok(format!("{entries} entries, {told}"))
 }
@@ -52,13 +56,17 @@ struct Audit<'a> {
     billing: &'a Billing,
     world: &'a World,
     answers: &'a [Answers],
+    /// What the card processor took.
+    payments: BTreeMap<String, u128>,
 }
 
 impl Audit<'_> {
     async fn all(&self, money: u128, findings: &mut Findings) -> Result<String, ServiceError> {
         let holds = self.holds().await?;
         let usage = self.usage().await?;
-        self.wallets(money, findings).await?;
+        let topped_up = self.top_ups(findings).await?;
+        self.wallets((money, &topped_up), findings).await?;
+        self.deposits(findings).await?;
         self.budgets(findings).await?;
         self.compare_holds(&holds, findings).await?;
         self.compare_usage(&usage, findings).await?;
@@ -66,9 +74,10 @@ impl Audit<'_> {
         let credits: usize = self.answers.iter().map(|answers| answers.credits).sum();
         let refused: usize = self.answers.iter().map(|answers| answers.refused).sum();
         Ok(format!(
-            "{} holds, {} usage events, {credits} deposits, {refused} refused for want of money",
+            "{} holds, {} usage events, {} top-ups, {credits} credits, {refused} refused for want of money",
             holds.len(),
-            usage.len()
+            usage.len(),
+            self.payments.len()
         ))
     }
 
@@ -99,12 +108,17 @@ impl Audit<'_> {
     }
 
     /// Each wallet has what came less what went, to the unit.
-    async fn wallets(&self, money: u128, findings: &mut Findings) -> Result<(), ServiceError> {
+    async fn wallets(
+        &self,
+        (money, topped_up): (u128, &[u128]),
+        findings: &mut Findings,
+    ) -> Result<(), ServiceError> {
         for (index, customer) in self.world.customers.iter().enumerate() {
             let sum = |part: fn(&Answers) -> &BTreeMap<usize, u128>| {
                 self.answers.iter().filter_map(|answers| part(answers).get(&index)).sum::<u128>()
             };
-            let expected = (money + sum(|answers| &answers.came)).checked_sub(sum(|answers| &answers.went));
+            let expected = (money + topped_up[index] + sum(|answers| &answers.came))
+                .checked_sub(sum(|answers| &answers.went));
             let wallet = self.billing.wallet(&cx(self.world.tenant), *customer, ASSET).await?;
             let settled = match wallet.settled {
                 Net::Plus(amount) => Some(amount.base()),
@@ -117,6 +131,53 @@ impl Audit<'_> {
                 )
             });
             findings.expect(wallet.held.is_zero(), || format!("wallet {index} still holds {}", wallet.held));
+        }
+        Ok(())
+    }
+
+    /// Every payment that the processor took is one top-up that is in the wallet, and the other way round. What each wallet got.
+    async fn top_ups(&self, findings: &mut Findings) -> Result<Vec<u128>, ServiceError> {
+        let mut payments = self.payments.clone();
+        let mut sums = Vec::new();
+        for customer in &self.world.customers {
+            let (mut sum, mut page) = (0, PageQuery { limit: 500, ..PageQuery::default() });
+            loop {
+                let found =
+                    self.billing.list_topups(&cx(self.world.tenant), (*customer, ASSET), &page).await?;
+                for attempt in found.data {
+                    let paid = payments.remove(&attempt.id);
+                    let (state, amount) = (attempt.state, attempt.amount.base());
+                    let holds = match state {
+                        AttemptState::Succeeded => paid == Some(amount),
+                        _ => paid.is_none(),
+                    };
+                    findings.expect(holds, || {
+                        format!("{} is {state:?} with {amount}, and the processor took {paid:?}", attempt.id)
+                    });
+                    sum += if state == AttemptState::Succeeded { amount } else { 0 };
+                }
+                page.after = found.next;
+                if page.after.is_none() {
+                    break;
+                }
+            }
+            sums.push(sum);
+        }
+        findings.expect(payments.is_empty(), || {
+            format!("the processor took what nobody asked for: {payments:?}")
+        });
+        Ok(sums)
+    }
+
+    /// Every deposit is in its wallet, once.
+    async fn deposits(&self, findings: &mut Findings) -> Result<(), ServiceError> {
+        for (index, customer) in self.world.customers.iter().enumerate() {
+            let answers = self.answers.iter().filter_map(|answers| answers.deposited.get(&index));
+            let expected = answers.sum::<u128>();
+            let wallet = self.billing.wallet(&cx(self.world.tenant), *customer, TOKEN).await?;
+            findings.expect(wallet.settled == Net::Plus(Amount::from_base(expected)), || {
+                format!("{:?} was deposited for {index}, not {expected}", wallet.settled)
+            });
         }
         Ok(())
     }

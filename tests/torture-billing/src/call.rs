@@ -1,5 +1,6 @@
 //! What is asked of a process and what it answers: a JSON line each.
 
+use farthing_billing::service::deposit::Sighting;
 use farthing_billing::service::hold::{NewCapture, NewHold, NewRefund, NewVoid};
 use farthing_billing::service::usage::NewUsage;
 use farthing_billing::service::wallet::Credit;
@@ -47,6 +48,16 @@ pub enum Call {
     Usage {
         /// Which.
         new: Box<NewUsage>,
+    },
+    /// A transfer was seen on a chain.
+    Deposit {
+        /// Which.
+        seen: Sighting,
+    },
+    /// A top-up is begun, or finished, where one is due.
+    TopUp {
+        /// Whose.
+        customer: String,
     },
     /// Holds that ran out are ended.
     Expire,

@@ -1,6 +1,7 @@
 //! [`Pool`]: the processes under test. Whoever asks gets an answer from one of them, however often they die.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use tokio::sync::{Mutex as Turn, oneshot};
 
 use crate::call::{Answered, Asked, Call, Reply};
 use crate::clock::now_ms;
+use crate::place::Place;
 
 /// How long an answer may take, deaths included.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,6 +30,7 @@ struct Running {
 /// Processes over one store.
 pub struct Pool {
     store: String,
+    source: PathBuf,
     tenant: String,
     running: Vec<Turn<Arc<Running>>>,
     next: AtomicU64,
@@ -35,10 +38,11 @@ pub struct Pool {
     again: AtomicU64,
 }
 
-async fn start(store: &str) -> Result<Running, String> {
+async fn start((store, source): (&str, &Path)) -> Result<Running, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut child = Command::new(program)
-        .args(["worker", "--store", store])
+        .args(["worker", "--store", store, "--source"])
+        .arg(source)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -94,13 +98,14 @@ impl Pool {
     ///
     /// # Errors
     /// A sentence.
-    pub async fn start(store: &str, processes: usize, tenant: &str) -> Result<Self, String> {
+    pub async fn start(place: &Place, tenant: &str) -> Result<Self, String> {
+        let (store, source) = (place.name(), place.source());
         let mut running = Vec::new();
-        for _ in 0..processes {
-            running.push(Turn::new(Arc::new(start(store).await?)));
+        for _ in 0..place.processes() {
+            running.push(Turn::new(Arc::new(start((&store, &source)).await?)));
         }
         let (next, again) = (AtomicU64::new(1), AtomicU64::new(0));
-        Ok(Self { store: store.to_owned(), tenant: tenant.to_owned(), running, next, again })
+        Ok(Self { store, source, tenant: tenant.to_owned(), running, next, again })
     }
 
     /// How many processes there are.
@@ -159,7 +164,7 @@ impl Pool {
         let mut place = self.running[index].lock().await;
         let killed = place.child.lock().unwrap_or_else(PoisonError::into_inner).start_kill();
         killed.map_err(|error| format!("it had ended by itself: {error}"))?;
-        *place = Arc::new(start(&self.store).await?);
+        *place = Arc::new(start((&self.store, &self.source)).await?);
         Ok(())
     }
 }

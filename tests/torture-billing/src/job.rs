@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use farthing_billing::service::deposit::Sighting;
 use farthing_billing::service::hold::{Hold, HoldState, NewCapture, NewHold, NewRefund, NewVoid};
 use farthing_billing::service::usage::{CostForm, NewUsage, Recorded, Rest};
 use farthing_billing::service::wallet::Credit;
@@ -15,7 +16,7 @@ use serde_json::Value;
 use crate::call::{Call, Reply};
 use crate::child::Pool;
 use crate::clock::{fresh_id, now_ms};
-use crate::world::{UNIT, World};
+use crate::world::{NETWORK, TOKEN_ADDRESS, UNIT, World};
 
 /// The refusal that has nothing to do with crashes.
 const POOR: &str = "insufficient_funds";
@@ -27,6 +28,8 @@ pub struct Answers {
     pub came: BTreeMap<usize, u128>,
     /// See [`Answers::came`].
     pub went: BTreeMap<usize, u128>,
+    /// What was deposited on a chain.
+    pub deposited: BTreeMap<usize, u128>,
     /// How often money was put in.
     pub credits: usize,
     /// Every hold, as it was seen last; one that was left alone runs out.
@@ -80,7 +83,8 @@ impl Client<'_> {
     pub async fn job(&mut self) -> Result<(), String> {
         let customer = self.dice.random_range(0..self.world.customers.len());
         match self.dice.random_range(0..10) {
-            0 | 1 => self.credit(customer).await,
+            0 => self.credit(customer).await,
+            1 => self.deposit(customer).await,
             2 | 3 => {
                 let subject = self.subject();
                 self.usage(customer, (None, subject)).await
@@ -94,7 +98,7 @@ impl Client<'_> {
     }
 
     async fn credit(&mut self, customer: usize) -> Result<(), String> {
-        let amount = self.dice.random_range(1..2_000);
+        let amount = self.dice.random_range(1..200);
         let reference = Some(format!("deposit-{}-{}", self.index, self.calls));
         let credit = Credit { amount: base(amount), reference, reason: None };
         let call = Call::Credit { customer: self.world.customer(customer), credit };
@@ -102,6 +106,31 @@ impl Client<'_> {
             self.answers.credits += 1;
             *self.answers.came.entry(customer).or_default() += amount;
         }
+        Ok(())
+    }
+
+    /// A transfer on the chain, which the watcher sees once or twice.
+    async fn deposit(&mut self, customer: usize) -> Result<(), String> {
+        let amount = self.dice.random_range(1..5_000_u128);
+        let seen = Sighting {
+            network: NETWORK.to_owned(),
+            token: TOKEN_ADDRESS.to_owned(),
+            tx_hash: format!("0x{:032x}{:032x}", self.index, self.calls),
+            log: 0,
+            block: self.calls,
+            block_hash: format!("0x{:064x}", self.calls),
+            from: "0x00000000000000000000000000000000000000aa".to_owned(),
+            to: self.world.addresses[customer].clone(),
+            amount: base(amount),
+            minimum: base(1),
+        };
+        let call = Call::Deposit { seen };
+        for _ in 0..self.dice.random_range(1..3) {
+            let told = self.ask::<String>(&call).await?;
+            let known = told.as_deref() == Some("credited") || told.as_deref() == Some("known");
+            self.expect(known, || format!("{call:?} became {told:?}"));
+        }
+        *self.answers.deposited.entry(customer).or_default() += amount;
         Ok(())
     }
 
@@ -145,7 +174,7 @@ impl Client<'_> {
         let (subject, amount) = (self.subject(), self.dice.random_range(60..600_u128));
         let level = [None, Some(0), Some(1)][self.dice.random_range(0..3)];
         let leaves = self.dice.random_range(0..100) < 15;
-        let expires_ms = if leaves { now_ms() + 300 } else { now_ms() + 3_600_000 };
+        let expires_ms = if leaves { now_ms() + 30_000 } else { now_ms() + 2_592_000_000 };
         let new = NewHold {
             id: Some(id),
             customer: Some(self.world.customers[customer]),

@@ -44,7 +44,8 @@ pub struct Plan {
 pub async fn run(place: &Arc<Place>, plan: Plan, findings: &mut Findings) -> Result<(), String> {
     let store = place.name();
     let world = Arc::new(World::make(&store, CUSTOMERS, MONEY).await?);
-    let pool = Arc::new(Pool::start(&store, place.processes(), &world.tenant_text()).await?);
+    world.keep_topped_up(&store).await?;
+    let pool = Arc::new(Pool::start(place, &world.tenant_text()).await?);
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|index| {
@@ -52,7 +53,7 @@ pub async fn run(place: &Arc<Place>, plan: Plan, findings: &mut Findings) -> Res
             tokio::spawn(async move { work(&pool, &world, (plan.seed, index), &stop).await })
         })
         .collect();
-    let expiring = tokio::spawn(expire(Arc::clone(&pool), Arc::clone(&stop)));
+    let expiring = tokio::spawn(drive(Arc::clone(&pool), Arc::clone(&world), Arc::clone(&stop)));
     let killed = kill(place, &pool, plan).await;
     stop.store(true, Ordering::SeqCst);
     let mut all = Vec::new();
@@ -61,7 +62,7 @@ pub async fn run(place: &Arc<Place>, plan: Plan, findings: &mut Findings) -> Res
     }
     expiring.await.map_err(|error| error.to_string())?;
     killed?;
-    end_all(&pool).await?;
+    end_all(&pool, &world).await?;
     let again = pool.again();
     drop(pool);
     let told = audit::run(place, &world, MONEY, &all, findings).await?;
@@ -87,12 +88,17 @@ async fn work(
     Ok(client.answers)
 }
 
-/// Ends what ran out, all the time, as a worker of the service does.
-async fn expire(pool: Arc<Pool>, stop: Arc<AtomicBool>) {
+/// Ends what ran out and tops up what is low, all the time, as workers of the service do. Two of them look after each wallet.
+async fn drive(pool: Arc<Pool>, world: Arc<World>, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::SeqCst) {
         // Whatever it says: the next round finds what this one did not end.
         drop(pool.ask(None, &Call::Expire).await);
-        tokio::time::sleep(Duration::from_millis(25)).await;
+        for index in 0..world.customers.len() {
+            let call = Call::TopUp { customer: world.customer(index) };
+            let (one, two) = tokio::join!(pool.ask(None, &call), pool.ask(None, &call));
+            drop((one, two));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -115,10 +121,20 @@ async fn kill(place: &Arc<Place>, pool: &Pool, plan: Plan) -> Result<(), String>
     Ok(())
 }
 
-/// Two hours later, everything has run out that was left alone.
-async fn end_all(pool: &Pool) -> Result<(), String> {
+/// Two months later, everything has run out that was left alone, and every top-up has been looked after.
+async fn end_all(pool: &Pool, world: &World) -> Result<(), String> {
+    const LATER_MS: u64 = 60 * 86_400_000;
+    for index in 0..world.customers.len() {
+        for hours in 1..=40 {
+            let call = Call::TopUp { customer: world.customer(index) };
+            let told = pool.ask_at(|| now_ms() + LATER_MS + hours * 7_200_000, None, &call).await?;
+            if !matches!(told, Reply::Done(_)) {
+                return Err(format!("a top-up cannot be finished: {told:?}"));
+            }
+        }
+    }
     loop {
-        match pool.ask_at(|| now_ms() + 7_200_000, None, &Call::Expire).await? {
+        match pool.ask_at(|| now_ms() + 2 * LATER_MS, None, &Call::Expire).await? {
             Reply::Done(found) if found == 0 => return Ok(()),
             Reply::Done(_) => {}
             other => return Err(format!("holds cannot be ended: {other:?}")),

@@ -24,6 +24,7 @@ mod job;
 mod kills;
 mod place;
 mod race;
+mod source;
 mod worker;
 mod world;
 
@@ -77,6 +78,9 @@ enum Command {
         /// The store
         #[arg(long)]
         store: String,
+        /// The file of the scripted card processor
+        #[arg(long)]
+        source: PathBuf,
     },
     /// Proves a store that was left behind
     #[command(hide = true)]
@@ -120,7 +124,7 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<Findings, String> {
     let mut findings = Findings::default();
     match args.command {
-        Command::Worker { store } => worker::run(&store).await?,
+        Command::Worker { store, source } => worker::run(&store, &source).await?,
         Command::Verify { store } => {
             let proof = farthing_store::ledger::verify_file(store).map_err(|error| error.to_string())?;
             println!("{proof:?}");

@@ -39,7 +39,7 @@ pub async fn run(place: &Place, plan: Plan, findings: &mut Findings) -> Result<(
     let enough = u128::try_from(plan.enough_for).unwrap_or(0) * PRICE;
     // Not a whole number of calls: what is left over pays for none.
     let world = Arc::new(World::make(&store, 1, enough + PRICE - 1).await?);
-    let pool = Arc::new(Pool::start(&store, place.processes(), &world.tenant_text()).await?);
+    let pool = Arc::new(Pool::start(place, &world.tenant_text()).await?);
     let (done, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let watching =
         tokio::spawn(watch(Arc::clone(&pool), world.customer(0), Arc::clone(&done), Arc::clone(&reads)));

@@ -1,7 +1,12 @@
 //! The process under test: the billing service over a store, which answers calls on standard input all at once. It has no other
 //! purpose than to be killed.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use farthing_billing::CustomerId;
+use farthing_billing::service::deposit::Seen;
+use farthing_billing::service::topup::run::{Next, RuleName};
 use farthing_billing::service::{
     Authority, Billing, Class, Cx, HoldId, Idempotency, Named as _, ServiceError, TenantId,
 };
@@ -13,13 +18,15 @@ use tokio::sync::mpsc;
 use crate::call::{Answered, Asked, Call, Reply};
 use crate::clock::fresh_id;
 use crate::place;
+use crate::source::Source;
 use crate::world::ASSET;
 
 /// Serves until standard input ends.
 ///
 /// # Errors
 /// A sentence, when the store cannot be opened.
-pub async fn run(store: &str) -> Result<(), String> {
+pub async fn run(store: &str, source: &Path) -> Result<(), String> {
+    let source = Arc::new(Source::new(source));
     let billing = Billing::new(place::open(store).await?);
     let (answers, mut waiting) = mpsc::channel::<Answered>(4_096);
     let writing = tokio::spawn(async move {
@@ -37,9 +44,9 @@ pub async fn run(store: &str) -> Result<(), String> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let asked: Asked = serde_json::from_str(&line).map_err(|error| format!("{line}: {error}"))?;
-        let (billing, answers) = (billing.clone(), answers.clone());
+        let (billing, answers, source) = (billing.clone(), answers.clone(), Arc::clone(&source));
         tokio::spawn(async move {
-            let reply = answer(&billing, &asked).await;
+            let reply = answer((&billing, &source), &asked).await;
             // Nobody to tell means that this process is about to end.
             drop(answers.send(Answered { n: asked.n, reply }).await);
         });
@@ -49,21 +56,25 @@ pub async fn run(store: &str) -> Result<(), String> {
     Ok(())
 }
 
-async fn answer(billing: &Billing, asked: &Asked) -> Reply {
+async fn answer(on: (&Billing, &Source), asked: &Asked) -> Reply {
     let tenant = u128::from_str_radix(&asked.tenant, 16).map(TenantId::from_u128);
     let Ok(tenant) = tenant else { return Reply::Refused("tenant".to_owned()) };
     let fingerprint = serde_json::to_string(&asked.call).unwrap_or_default();
     let idempotency = asked.key.clone().map(|key| Idempotency { key, fingerprint });
     let now = Timestamp::from_unix_ms(asked.now_ms);
     let cx = Cx { tenant, now, id: fresh_id(), idempotency };
-    match call(billing, &cx, &asked.call).await {
+    match call(on, &cx, &asked.call).await {
         Ok(value) => Reply::Done(value),
         Err(error) if error.class() == Class::Unavailable => Reply::Later(error.code().to_owned()),
         Err(error) => Reply::Refused(error.code().to_owned()),
     }
 }
 
-async fn call(billing: &Billing, cx: &Cx, call: &Call) -> Result<serde_json::Value, ServiceError> {
+async fn call(
+    (billing, source): (&Billing, &Source),
+    cx: &Cx,
+    call: &Call,
+) -> Result<serde_json::Value, ServiceError> {
     let owner = Authority::Owner;
     let hold = |text: &str| HoldId::read(text);
     match call {
@@ -77,9 +88,35 @@ async fn call(billing: &Billing, cx: &Cx, call: &Call) -> Result<serde_json::Val
         Call::Void { hold: id, void } => json(billing.void_hold(cx, &owner, hold(id)?, void).await),
         Call::Refund { hold: id, refund } => json(billing.refund_hold(cx, hold(id)?, refund).await),
         Call::Usage { new } => json(billing.record_usage(cx, new).await),
+        Call::Deposit { seen } => json(billing.deposit_seen(cx, seen).await.map(|seen| match seen {
+            Seen::Credited(_) => "credited",
+            Seen::Known(_) => "known",
+            Seen::Exception(_) => "exception",
+        })),
+        Call::TopUp { customer } => json(top_up((billing, source), cx, CustomerId::read(customer)?).await),
         Call::Expire => json(billing.expire_due(cx, 256).await),
         Call::Wallet { customer } => json(billing.wallet(cx, CustomerId::read(customer)?, ASSET).await),
     }
+}
+
+/// What a driver of top-ups does for one rule. How often the source was asked.
+async fn top_up(
+    (billing, source): (&Billing, &Source),
+    cx: &Cx,
+    customer: CustomerId,
+) -> Result<usize, ServiceError> {
+    let rule = RuleName { tenant: cx.tenant, customer, asset: ASSET.to_owned() };
+    let mut next = billing.topup_next(cx, &rule).await?;
+    for asked in 0..8 {
+        let fresh = Cx { id: fresh_id(), ..cx.clone() };
+        let (attempt, outcome) = match next {
+            Next::Nothing | Next::At(_) => return Ok(asked),
+            Next::Charge(ask) => (ask.attempt.id.clone(), source.charge(&ask.attempt)),
+            Next::Lookup(ask) => (ask.attempt.id.clone(), source.look_up(&ask.attempt.id)),
+        };
+        next = billing.topup_told(&fresh, (&rule, &attempt), &outcome).await?;
+    }
+    Ok(8)
 }
 
 fn json<T: Serialize>(done: Result<T, ServiceError>) -> Result<serde_json::Value, ServiceError> {

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use farthing_billing::budget::{Children, Funding};
 use farthing_billing::service::budget::NewBudget;
 use farthing_billing::service::customer::NewCustomer;
+use farthing_billing::service::deposit::Addresses;
 use farthing_billing::service::product::{NewProduct, PriceForm, TiersOver};
 use farthing_billing::service::tenant::NewTenant;
+use farthing_billing::service::topup::{NewTopUpRule, Source};
 use farthing_billing::service::wallet::Credit;
 use farthing_billing::service::{Authority, Billing, Cx, Named as _, ServiceError, TenantId};
+use farthing_billing::topup::{BackOff, Size};
 use farthing_billing::{BudgetId, CustomerId, ProductId};
 use farthing_ledger::Timestamp;
 use farthing_money::{Amount, Asset, AssetKind};
@@ -18,6 +21,14 @@ use crate::place;
 
 /// The asset of everything.
 pub const ASSET: &str = "USD";
+/// The asset of deposits.
+pub const TOKEN: &str = "USDC";
+/// Where they come from.
+pub const NETWORK: &str = "eip155:4217";
+/// What it is there.
+pub const TOKEN_ADDRESS: &str = "0x20c0000000000000000000000000000000000000";
+/// Under this, the wallet is topped up.
+const THRESHOLD: u128 = 4_000;
 /// What a unit of the product costs.
 pub const UNIT: u128 = 3;
 
@@ -29,6 +40,8 @@ pub struct World {
     pub customers: Vec<CustomerId>,
     /// For each of them a budget, and one below it.
     pub budgets: Vec<[BudgetId; 2]>,
+    /// The address of each for deposits.
+    pub addresses: Vec<String>,
     /// What is sold.
     pub product: ProductId,
 }
@@ -36,6 +49,19 @@ pub struct World {
 /// A context for this tool's own calls.
 pub fn cx(tenant: TenantId) -> Cx {
     Cx { tenant, now: Timestamp::from_unix_ms(now_ms()), id: fresh_id(), idempotency: None }
+}
+
+/// Whose addresses nobody has a key for.
+struct Script;
+
+impl Addresses for Script {
+    fn address(&self, index: u32) -> String {
+        format!("0x{:040x}", u64::from(index) + 0xadd0)
+    }
+
+    fn takes(&self, _: &str, _: &str) -> bool {
+        true
+    }
 }
 
 impl World {
@@ -52,7 +78,9 @@ impl World {
         let nobody = TenantId::from_u128(0);
         let tenant = billing.create_tenant(&cx(nobody), &NewTenant { name: "torture".to_owned() }).await?.id;
         billing.create_asset(&cx(tenant), &Asset::new(ASSET, 2, AssetKind::Fiat)?).await?;
-        let (mut made, mut budgets) = (Vec::new(), Vec::new());
+        let token = AssetKind::Token { network: NETWORK.into(), address: TOKEN_ADDRESS.into() };
+        billing.create_asset(&cx(tenant), &Asset::new(TOKEN, 6, token)?).await?;
+        let (mut made, mut budgets, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for n in 0..customers {
             let new = NewCustomer { external_id: format!("customer-{n}"), ..NewCustomer::default() };
             let id = billing.create_customer(&cx(tenant), &new).await?.id;
@@ -61,6 +89,8 @@ impl World {
             billing.credit(&cx(tenant), (id, ASSET), &credit).await?;
             let agent = Self::budget(billing, tenant, (Some(id), None)).await?;
             budgets.push([agent, Self::budget(billing, tenant, (None, Some(agent))).await?]);
+            let address = billing.deposit_address(&cx(tenant), (id, TOKEN), &Script).await?;
+            addresses.push(address.address);
             made.push(id);
         }
         let price = format!(r#"{{"model":{{"type":"per_unit","unit":"{UNIT}"}}}}"#);
@@ -75,7 +105,7 @@ impl World {
             price: Some(price),
         };
         let product = billing.create_product(&cx(tenant), &new).await?.id;
-        Ok(Self { tenant, customers: made, budgets, product })
+        Ok(Self { tenant, customers: made, budgets, addresses, product })
     }
 
     /// A budget with a limit that is far away: it is the accounts that matter.
@@ -102,6 +132,26 @@ impl World {
             metadata: BTreeMap::new(),
         };
         Ok(billing.create_budget(&cx(tenant), &Authority::Owner, &new).await?.budget.id)
+    }
+
+    /// Has every wallet topped up from the scripted processor.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn keep_topped_up(&self, store: &str) -> Result<(), String> {
+        let billing = Billing::new(place::open(store).await?);
+        let rule = NewTopUpRule {
+            threshold: Amount::from_base(THRESHOLD),
+            size: Size::Steps(Amount::from_base(200)),
+            cap_per_day: Amount::from_base(1_000_000_000),
+            back_off: BackOff { first_ms: 5_000, longest_ms: 20_000, most: 1_000 },
+            source: Source::Card { customer: "c".to_owned(), payment_method: "p".to_owned() },
+        };
+        for customer in &self.customers {
+            let put = billing.put_topup_rule(&cx(self.tenant), (*customer, ASSET), &rule).await;
+            put.map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
     /// As a process is told of the tenant.
