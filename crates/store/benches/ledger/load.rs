@@ -68,11 +68,13 @@ impl Measured {
 
 pub async fn load(ledger: &Arc<SqliteLedger>, shape: Shape, until: Until) -> Measured {
     let pairs = Arc::new(AtomicU64::new(0));
-    let before = ledger.head().await.unwrap().seq;
+    // No two loads of a process draw the same ids.
+    static LOADS: AtomicU64 = AtomicU64::new(1);
+    let load = LOADS.fetch_add(1, Ordering::Relaxed) << 32;
     let (started, cpu) = (Instant::now(), Cpu::now());
     let callers: Vec<_> = (0..shape.in_flight)
         .map(|caller| {
-            tokio::spawn(call(Arc::clone(ledger), (caller ^ before, shape), until, Arc::clone(&pairs)))
+            tokio::spawn(call(Arc::clone(ledger), (load + caller, shape), until, Arc::clone(&pairs)))
         })
         .collect();
     let mut latencies = Vec::new();
