@@ -1,6 +1,7 @@
 //! Accounts, ids and commands of the load.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use farthing_ledger::record::{Expect, RecordChange, RecordKey, Table, Work};
@@ -28,8 +29,10 @@ pub struct Ids {
 }
 
 impl Ids {
+    /// They grow with time through all loads of a process, as ids of callers do through all of theirs.
     pub fn new(seed: u64) -> Self {
-        Self { started: Instant::now(), dice: Dice::new(seed) }
+        static STARTED: OnceLock<Instant> = OnceLock::new();
+        Self { started: *STARTED.get_or_init(Instant::now), dice: Dice::new(seed) }
     }
 
     pub fn next(&mut self) -> TransferId {
