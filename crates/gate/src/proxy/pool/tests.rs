@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -103,4 +104,32 @@ async fn a_closed_connection_loses_no_call() {
         drop(theirs);
         assert_eq!(call(&pool, driver).await, "here", "{driver:?}");
     }
+}
+
+/// A body goes on when nobody reads the answer: an upstream may read all of it before it goes on with what it says.
+#[tokio::test]
+async fn an_upload_does_not_wait_for_the_answers_reader() {
+    const BYTES: usize = 1 << 20;
+    let (pool, read) = (pool(), Arc::new(AtomicUsize::new(0)));
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let count = Arc::clone(&read);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let count = Arc::clone(&count);
+        tokio::spawn(async move {
+            let mut body = request.into_body();
+            while let Some(Ok(frame)) = body.frame().await {
+                count.fetch_add(frame.data_ref().map_or(0, Bytes::len), Ordering::SeqCst);
+            }
+        });
+        // More than the connection holds.
+        async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![0; BYTES])))) }
+    });
+    tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(theirs), service));
+    pool.keep(Link::open(TokioIo::new(ours)).await.unwrap());
+    let body = Full::new(Bytes::from(vec![0; BYTES])).map_err(|never| match never {}).boxed_unsync();
+    let body = UploadBody::new(body, u64::MAX, Duration::from_secs(60), Arc::default());
+    let mut request = Some(Request::new(body));
+    let (_unread, _lease) = pool.send(&mut request, Driver::Task, || true).await.unwrap();
+    let all = reaches(&read, BYTES);
+    tokio::time::timeout(Duration::from_secs(60), all).await.expect("the upload goes on");
 }
