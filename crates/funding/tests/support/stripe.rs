@@ -117,12 +117,15 @@ pub enum Fault {
     Decline(&'static str),
 }
 
+/// The first answer to each key.
+type Kept = BTreeMap<String, (u16, Vec<u8>)>;
+
 /// The proxy.
 #[derive(Clone)]
 pub struct Proxy {
     pub url: String,
     faults: Arc<Mutex<Vec<Fault>>>,
-    kept: Arc<tokio::sync::Mutex<BTreeMap<String, (u16, Vec<u8>)>>>,
+    kept: Arc<tokio::sync::Mutex<Kept>>,
     pub charges: Arc<Mutex<Vec<String>>>,
 }
 
