@@ -187,7 +187,8 @@ impl Audit<'_> {
         let mut spent: BTreeMap<(usize, usize), u128> = BTreeMap::new();
         for answers in self.answers {
             for (hold, (customer, level)) in &answers.budgeted {
-                let net = answers.holds.get(hold).map_or(0, |seen| seen.captured - seen.refunded);
+                let net =
+                    answers.holds.get(hold).map_or(0, |seen| seen.captured.saturating_sub(seen.refunded));
                 for above in 0..=*level {
                     *spent.entry((*customer, above)).or_default() += net;
                 }
