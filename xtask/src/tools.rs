@@ -12,6 +12,8 @@ pub(crate) struct Tools {
     pub(crate) anvil: Option<PathBuf>,
     /// The Python of the virtual environment with pympp.
     pub(crate) python: Option<PathBuf>,
+    /// The Python of the virtual environment with schemathesis.
+    pub(crate) schemathesis: Option<PathBuf>,
     /// Whether there is a PostgreSQL server to start.
     pub(crate) postgres: bool,
     /// What is missing, and which tests that skips.
@@ -26,6 +28,7 @@ impl Tools {
         tools.postgres();
         tools.npm();
         tools.pypi();
+        tools.schemathesis();
         tools
     }
 
@@ -43,6 +46,7 @@ impl Tools {
             ("FARTHING_INTEROP_JS", &self.js),
             ("FARTHING_ANVIL", &self.anvil),
             ("FARTHING_INTEROP_PYTHON", &self.python),
+            ("FARTHING_SCHEMATHESIS_PYTHON", &self.schemathesis),
         ];
         pairs.into_iter().filter_map(|(name, path)| path.as_deref().map(|path| (name, path))).collect()
     }
@@ -124,6 +128,22 @@ impl Tools {
             self.python = Some(python);
         } else {
             self.missing.push("Python packages: pympp interop".into());
+        }
+    }
+
+    /// What judges the billing API, in an environment of its own.
+    fn schemathesis(&mut self) {
+        let requirements = root().join("tests/interop/schemathesis/requirements.txt");
+        let venv = root().join("target/venv-schemathesis");
+        let (python, stamp) = (venv.join("bin/python"), venv.join("installed"));
+        let fresh = is_newer(&stamp, &requirements);
+        let created = fresh || ran(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "-r"]).arg(&requirements);
+        if created && (fresh || (ran(&mut pip) && std::fs::write(&stamp, "").is_ok())) {
+            self.schemathesis = Some(python);
+        } else {
+            self.missing.push("schemathesis: requests made up from the document of the billing API".into());
         }
     }
 }

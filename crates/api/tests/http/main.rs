@@ -5,5 +5,6 @@ mod access;
 mod frame;
 mod harness;
 mod idempotency;
+mod judged;
 mod resources;
 mod streams;
