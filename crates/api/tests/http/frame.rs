@@ -22,7 +22,7 @@ async fn what_is_not_there_or_not_readable_is_a_problem() {
         ("GET /v1/customers/cus_0000000000000000000000000000000a", 404, "not_found"),
         ("GET /v1/customers?limit=0", 400, "invalid_query"),
         ("GET /v1/customers?limit=ten", 400, "invalid_query"),
-        ("GET /v1/customers?after=%F0", 400, "invalid_query"),
+        ("GET /v1/customers?after=%F0", 422, "invalid_query"),
         ("GET /v1/customers?unknown=1", 400, "invalid_query"),
         ("GET /v1/customers?external_id=%00", 400, "invalid_query"),
         ("GET /v1/customers?format=xml", 400, "invalid_query"),
