@@ -52,9 +52,10 @@ fn read(cursor: &str) -> Result<String, Problem> {
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .filter(|key| !key.is_empty() && !key.chars().any(char::is_control));
     decoded.ok_or_else(|| {
-        let problem = Problem::query("after", "is no cursor of ours: pass `next` of the page before");
+        let mut problem = Problem::query("after", "is no cursor of ours: pass `next` of the page before");
         // No schema can say which texts are cursors: the shape is right, and what it says is not.
-        Problem { status: http::StatusCode::UNPROCESSABLE_ENTITY, ..problem }
+        problem.status = http::StatusCode::UNPROCESSABLE_ENTITY;
+        problem
     })
 }
 

@@ -330,6 +330,8 @@ async fn usage(server: &Server, key: &str, customer: &str) {
     let trial = json!({ "price": newer["price"], "from_ms": now - 1_000, "to_ms": now + 1_000 });
     let tried = server.post(key, &format!("/v1/products/{product}/simulate"), trial).await.ok();
     assert_eq!((&tried["before"], &tried["after"]), (&json!("36"), &json!("48")));
+    // A price counts from later than the one before.
+    server.advance(1);
     server.post(key, &format!("/v1/products/{product}/prices"), newer).await.ok();
     server.get(key, &format!("/v1/products/{product}/prices")).await.ok();
 }
