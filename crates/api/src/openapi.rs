@@ -7,10 +7,13 @@ use serde_json::{Map, Value, json};
 use crate::access::{Access, Who};
 use crate::operation::Operation;
 use crate::problem::{MEDIA_TYPE, Sent};
-use crate::schema::{Schema, Schemas, plain};
+use crate::schema::{Schema, Schemas, bound, plain};
 
 const INTRODUCTION: &str = "Wallets, holds, budgets, usage and margin over HTTP. Amounts are strings of base units; instants \
     are milliseconds since the Unix epoch in fields that end in `_ms`; ids are a prefix, `_` and 32 hexadecimal digits.";
+
+/// No control characters.
+const PRINTABLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 
 /// The document.
 #[must_use]
@@ -48,6 +51,7 @@ pub fn document(operations: &[Operation]) -> Value {
         },
     });
     plain(&mut document);
+    bound(&mut document);
     document
 }
 
@@ -156,6 +160,9 @@ fn parameters(schema: &Schema, schemas: &mut Schemas, place: &str) -> Vec<Value>
     let parameter = |(name, schema): (&String, &Value)| {
         let mut schema = schema.clone();
         not_null(&mut schema);
+        if place == "query" {
+            printable(&mut schema);
+        }
         let description = schema.as_object_mut().and_then(|fields| fields.remove("description"));
         let mut parameter =
             json!({ "name": name, "in": place, "required": required(name), "schema": schema });
@@ -165,6 +172,15 @@ fn parameters(schema: &Schema, schemas: &mut Schemas, place: &str) -> Vec<Value>
         parameter
     };
     properties.iter().map(parameter).collect()
+}
+
+/// A query with a control character is refused, whichever parameter has it.
+fn printable(schema: &mut Value) {
+    let Some(fields) = schema.as_object_mut() else { return };
+    let free = ["pattern", "enum", "const"].iter().all(|rule| !fields.contains_key(*rule));
+    if free && fields.get("type").is_some_and(|name| name == "string") {
+        fields.insert("pattern".to_owned(), PRINTABLE.into());
+    }
 }
 
 /// A parameter that is not there is not null: there is no null in a query.

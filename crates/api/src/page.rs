@@ -51,12 +51,8 @@ fn read(cursor: &str) -> Result<String, Problem> {
         .flatten()
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .filter(|key| !key.is_empty() && !key.chars().any(char::is_control));
-    decoded.ok_or_else(|| {
-        let mut problem = Problem::query("after", "is no cursor of ours: pass `next` of the page before");
-        // No schema can say which texts are cursors: the shape is right, and what it says is not.
-        problem.status = http::StatusCode::UNPROCESSABLE_ENTITY;
-        problem
-    })
+    decoded
+        .ok_or_else(|| Problem::query_says("after", "is no cursor of ours: pass `next` of the page before"))
 }
 
 /// The page with its cursor as it is shown.

@@ -122,6 +122,12 @@ impl Problem {
             .field(name, why)
     }
 
+    /// A parameter of the query has the right shape, and what it says is not right: no schema can tell.
+    #[must_use]
+    pub fn query_says(name: &str, why: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, ..Self::query(name, why) }
+    }
+
     /// Something of ours broke. The cause is logged, and not told.
     #[must_use]
     pub fn internal() -> Self {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::{Deserialize, Serialize};
 
+use crate::number;
 use crate::problem::Problem;
 
 /// No parameters; no body.
@@ -74,7 +75,8 @@ pub(crate) fn body<B: Part>(headers: &HeaderMap, bytes: &[u8]) -> Result<B, Prob
         let detail = format!("the body is not JSON: {error}");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail));
     }
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let bytes = number::in_digits(bytes);
+    let mut reader = serde_json::Deserializer::from_slice(&bytes);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(error.path());
         let why = without_position(&error.inner().to_string());
@@ -128,7 +130,6 @@ mod tests {
     #[derive(Debug, Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
     struct Order {
-        #[allow(dead_code, reason = "read by the tests of errors only")]
         name: String,
         #[serde(default)]
         parts: Vec<Item>,
@@ -169,6 +170,10 @@ mod tests {
         }
         let order = body::<Order>(&json(), br#"{"name":"a","parts":[{"count":2}]}"#).unwrap();
         assert_eq!(order.parts[0].count, 2);
+        let order = body::<Order>(&json(), br#"{"name":"1.0","parts":[{"count":2.0}]}"#).unwrap();
+        assert_eq!((order.parts[0].count, &*order.name), (2, "1.0"));
+        let problem = body::<Order>(&json(), br#"{"name":"a","parts":[{"count":2.5}]}"#).unwrap_err();
+        assert_eq!(problem.fields[0].pointer, "/parts/0/count");
     }
 
     #[test]

@@ -106,3 +106,22 @@ pub(crate) fn plain(value: &mut Value) {
         _ => {}
     }
 }
+
+/// Integers say how many bits they have, by a format that nobody must know. Here they say their greatest number too.
+pub(crate) fn bound(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let most = match fields.get("format").and_then(Value::as_str) {
+                Some("uint32") => Some(u64::from(u32::MAX)),
+                Some("uint64") => Some(u64::MAX),
+                _ => None,
+            };
+            if let Some(most) = most {
+                fields.entry("maximum").or_insert_with(|| most.into());
+            }
+            fields.values_mut().for_each(bound);
+        }
+        Value::Array(items) => items.iter_mut().for_each(bound),
+        _ => {}
+    }
+}

@@ -12,6 +12,7 @@ use crate::operation::{Call, Created, Done, Listed, Named, Operation};
 use crate::page::{query, sealed};
 use crate::problem::Problem;
 use crate::read::Nothing;
+use crate::text::Text;
 
 pub(super) fn operations() -> Vec<Operation> {
     let named = |id, access, summary| Named { id, tag: "customers", access, summary };
@@ -44,8 +45,7 @@ struct Which {
     #[schemars(range(min = 1, max = 500))]
     limit: Option<u16>,
     /// Only the one whom the tenant knows by this name.
-    #[schemars(length(min = 1, max = 128))]
-    external_id: Option<String>,
+    external_id: Option<Text<128>>,
 }
 
 async fn create(call: Call<Nothing, Nothing, NewCustomer>) -> Result<Created<Customer>, Problem> {

@@ -5,6 +5,7 @@ use farthing_billing::CustomerId;
 use farthing_billing::service::HoldId;
 use farthing_billing::service::hold::{Hold, HoldFilter, HoldState, NewCapture, NewHold, NewRefund, NewVoid};
 use farthing_billing::service::key::Scope;
+use farthing_billing::service::usage::MAX_SUBJECT;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -14,6 +15,7 @@ use crate::operation::{Call, Created, Done, Listed, Named, Operation};
 use crate::page::{query, sealed};
 use crate::problem::Problem;
 use crate::read::Nothing;
+use crate::text::Text;
 
 pub(super) fn operations() -> Vec<Operation> {
     let named = |id, access, summary| Named { id, tag: "holds", access, summary };
@@ -82,8 +84,7 @@ struct Which {
     /// Of this customer.
     customer: Option<Id<CustomerId>>,
     /// For this unit of work of the customer.
-    #[schemars(length(min = 1, max = 200))]
-    subject: Option<String>,
+    subject: Option<Text<MAX_SUBJECT>>,
     /// Placed by this very budget, not by those below it.
     budget: Option<Id<BudgetId>>,
     /// In this state. A page may then have fewer than were asked for although there are more: follow the cursor.
@@ -97,8 +98,12 @@ async fn create(call: Call<Nothing, Nothing, NewHold>) -> Result<Created<Hold>, 
 async fn list(call: Call<Nothing, Which>) -> Result<Listed<Hold>, Problem> {
     let Which { after, limit, customer, subject, budget, state } = call.query;
     let page = query(after.as_deref(), limit)?;
-    let filter =
-        HoldFilter { customer: customer.map(|id| id.0), subject, budget: budget.map(|id| id.0), state };
+    let filter = HoldFilter {
+        customer: customer.map(|id| id.0),
+        subject: subject.map(Text::into_string),
+        budget: budget.map(|id| id.0),
+        state,
+    };
     Ok(Listed(sealed(call.billing.list_holds(&call.cx, &call.caller.authority(), &filter, &page).await?)))
 }
 

@@ -2,7 +2,7 @@
 
 use farthing_billing::service::key::Scope;
 use farthing_billing::service::vendor::{
-    NewQuote, PolicyDoc, PolicyForm, QuoteChange, QuoteDoc, QuoteVerdict, VendorDoc,
+    MAX_VENDOR, NewQuote, PolicyDoc, PolicyForm, QuoteChange, QuoteDoc, QuoteVerdict, VendorDoc,
 };
 use farthing_money::Amount;
 use schemars::JsonSchema;
@@ -13,6 +13,7 @@ use crate::operation::{Call, Done, Listed, Named, Operation};
 use crate::page::{PageParams, query, sealed};
 use crate::problem::Problem;
 use crate::read::Nothing;
+use crate::text::Text;
 
 pub(super) fn operations() -> Vec<Operation> {
     let named = |id, access, summary| Named { id, tag: "vendors", access, summary };
@@ -64,8 +65,7 @@ struct Whose {
     #[schemars(range(min = 1, max = 500))]
     limit: Option<u16>,
     /// Only this vendor's.
-    #[schemars(length(min = 1, max = 200))]
-    vendor: Option<String>,
+    vendor: Option<Text<MAX_VENDOR>>,
 }
 
 /// Whose prices.
@@ -73,8 +73,7 @@ struct Whose {
 #[serde(deny_unknown_fields)]
 struct WhoseChanges {
     /// The vendor.
-    #[schemars(length(min = 1, max = 200))]
-    vendor: String,
+    vendor: Text<MAX_VENDOR>,
     /// The cursor: `next` of the page before.
     #[serde(default)]
     #[schemars(length(min = 1, max = 1024))]
@@ -90,8 +89,7 @@ struct WhoseChanges {
 #[serde(deny_unknown_fields, default)]
 struct WhosePolicy {
     /// The vendor; the rule of all that have none of their own, if nothing is said.
-    #[schemars(length(min = 1, max = 200))]
-    vendor: Option<String>,
+    vendor: Option<Text<MAX_VENDOR>>,
 }
 
 /// A price that is accepted.

@@ -122,7 +122,7 @@ async fn get(call: Call<OfWallet, When>) -> Result<Done<Wallet>, Problem> {
     let (customer, asset) = call.path.name();
     let wallet = match call.query.at_ms.map(Timestamp::from_unix_ms) {
         Some(at) if at < call.cx.now => call.billing.wallet_at(&call.cx, (customer, asset), at).await?,
-        Some(_) => return Err(Problem::query("at_ms", "is an instant that has passed")),
+        Some(_) => return Err(Problem::query_says("at_ms", "is an instant that has passed")),
         None => call.billing.wallet(&call.cx, customer, asset).await?,
     };
     Ok(Done(wallet))

@@ -130,7 +130,7 @@ async fn wallets(server: &Server, key: &str, customer: &str) {
     let then = server.get(key, &format!("{wallet}?at_ms={before}")).await.ok();
     assert_eq!(then["settled"], "1000");
     let later = server.get(key, &format!("{wallet}?at_ms=99999999999999")).await;
-    assert_eq!(later.refusal(), (400, "invalid_query"));
+    assert_eq!(later.refusal(), (422, "invalid_query"));
     let all = server.get(key, &format!("/v1/customers/{customer}/wallets")).await.ok();
     assert_eq!(all["data"].as_array().unwrap().len(), 1);
     let happened = server.get(key, &format!("{wallet}/transactions")).await.ok();

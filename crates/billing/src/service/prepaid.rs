@@ -21,6 +21,7 @@ pub const MAX_MESSAGE: usize = 32_768;
 pub struct NewSignatureCheck {
     /// The token that is said to have signed.
     #[serde(with = "names::text")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::service::schema::IdText<DelegationId>"))]
     pub token: DelegationId,
     /// What was signed.
     pub message: String,
