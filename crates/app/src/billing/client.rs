@@ -7,6 +7,7 @@ use http::header::AUTHORIZATION;
 use reqwest::header::HeaderValue;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -118,7 +119,7 @@ impl BillingClient {
             .http
             .request(Method::POST, self.url(path))
             .header(AUTHORIZATION, self.key.clone())
-            .header("Idempotency-Key", once)
+            .header("Idempotency-Key", key(once))
             .json(body);
         read(self.answer(request).await?)
     }
@@ -159,6 +160,11 @@ impl BillingClient {
         }
         Err(BillingError::Refused { code: text("code"), detail: text("detail"), status: status.as_u16() })
     }
+}
+
+/// A call's name may have any character and any length; the key is a hash of it.
+fn key(once: &str) -> String {
+    format!("farthing-{}", hex::encode(Sha256::digest(once)))
 }
 
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, BillingError> {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farthing_money::{Amount, Money};
+use farthing_money::{Amount, Asset, Money};
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::{Claim, ClaimId, ClaimStore, Clock, Listed, Page};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub struct RouteCost {
     /// Who takes it.
     pub vendor: String,
-    /// How much a call, in the asset of the route's price.
+    /// How much a call, in the currency of the route's price.
     pub amount: Amount,
 }
 
@@ -49,6 +49,8 @@ pub struct Sales {
     pub realm: String,
     /// The asset in which revenue is booked, where it is not the payment's.
     pub asset: Option<String>,
+    /// The currency of routes' prices and costs.
+    pub currency: Asset,
     /// What the calls of a route cost, by the route's name.
     pub costs: BTreeMap<String, RouteCost>,
     /// Where it is remembered how far everything was told.
@@ -150,7 +152,9 @@ impl Sales {
                 status: 422,
             })
         };
-        let costs = match self.costs.get(&claim.new.scope) {
+        // There is no rate between assets: what was paid from a balance in another one has its cost in no book.
+        let mine = self.costs.get(&claim.new.scope).filter(|_| *paid.asset() == self.currency);
+        let costs = match mine {
             Some(RouteCost { vendor, amount: cost }) => {
                 let cost = amount(&Money::new(*cost, paid.asset().clone()))?;
                 vec![json!({ "vendor": vendor, "amount": cost })]

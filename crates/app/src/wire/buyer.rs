@@ -62,6 +62,9 @@ async fn build(
     unlock: Unlock,
     loaded: Option<&Loaded>,
 ) -> Result<AgentBuilder, CliError> {
+    // What is wrong with the command line is said before anybody is asked.
+    let balance = paying.balance.as_deref().map(balance::read).transpose()?;
+    let wallet = wallet::to_charge(&paying.charge).await?;
     let chains = paying.network.all().await?;
     // A process that stays makes many calls: what may be spent is then said for all of them together.
     let cap = if unlock == Unlock::Now { Cap::Run } else { Cap::Call };
@@ -81,10 +84,10 @@ async fn build(
     if unlock == Unlock::Now {
         payer.unlock_now().await?;
     }
-    let builder = charged(Agent::builder(Arc::new(SystemClock)), wallet::to_charge(&paying.charge).await?);
+    let builder = charged(Agent::builder(Arc::new(SystemClock)), wallet);
     // A balance is asked first: it was paid for already.
-    let builder = match &paying.balance {
-        Some(file) => builder.payer(Arc::new(PrepaidPayer::new(balance::read(file)?))),
+    let builder = match balance {
+        Some(account) => builder.payer(Arc::new(PrepaidPayer::new(account))),
         None => builder,
     };
     Ok(builder

@@ -188,6 +188,7 @@ pub fn sales(config: &GatewayConfig, store: Arc<dyn ClaimStore>) -> Result<Optio
         clock: Arc::new(SystemClock),
         realm: config.realm.clone(),
         asset: books.asset.clone(),
+        currency: config.tempo.currency.asset.clone(),
         costs: named.collect(),
         state_file: books.state_file.clone(),
     }))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod canary;
+mod charge;
 mod config;
 mod crash;
 mod demo;

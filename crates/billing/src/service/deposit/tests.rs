@@ -26,6 +26,10 @@ impl Addresses for Numbered {
 
 const MINIMUM: u128 = 1_000;
 
+fn index(block: u64) -> usize {
+    usize::try_from(block).unwrap()
+}
+
 fn sighting(hash: u64, block: u64, to: &str, base: u128) -> Sighting {
     Sighting {
         network: NETWORK.to_owned(),
@@ -250,7 +254,7 @@ async fn pass(scene: &Scene, chain: &Chain, to: &str, dice: &mut Dice) {
     let stored = billing.deposit_place(&scene.cx(), NETWORK).await.unwrap();
     let mut place = stored.as_ref().map_or_else(|| Place::beginning(0), |stored| stored.doc.clone());
     let stands =
-        |mark: &Mark| chain.blocks.get(mark.block as usize).is_some_and(|(hash, _)| *hash == mark.hash);
+        |mark: &Mark| chain.blocks.get(index(mark.block)).is_some_and(|(hash, _)| *hash == mark.hash);
     if place.marks.last().is_some_and(|mark| !stands(mark)) {
         let ancestor = place.marks.iter().rev().find(|mark| stands(mark)).map_or(0, |mark| mark.block);
         let after =
@@ -273,7 +277,7 @@ async fn pass(scene: &Scene, chain: &Chain, to: &str, dice: &mut Dice) {
     }
     let last = (place.next + dice.roll(3)).min((chain.blocks.len() as u64).saturating_sub(3));
     for block in place.next..=last {
-        let Some((hash, transactions)) = chain.blocks.get(block as usize) else { return };
+        let Some((hash, transactions)) = chain.blocks.get(index(block)) else { return };
         for (tx, base) in transactions {
             if dice.roll(8) == 0 {
                 return;

@@ -138,6 +138,9 @@ pub enum AlertForm {
 pub struct QuoteVerdict {
     /// Whether the call may be authorised.
     pub may_call: bool,
+    /// What the customer will pay for the call, when that is known: what to set aside for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Amount>,
     /// What was told.
     pub alerts: Vec<AlertForm>,
     /// What is known of the offer now.
@@ -242,7 +245,7 @@ impl Billing {
             };
             let fresh = was.as_ref().is_some_and(|was| was.doc.is_fresh(&quote));
             let quiet = fresh && verdict.alerts.is_empty() && cx.idempotency.is_none();
-            let answer = answer(&verdict, quote);
+            let answer = answer(&verdict, price, quote);
             if quiet {
                 return Ok(answer);
             }
@@ -343,9 +346,9 @@ fn first(cx: &Cx, new: &NewQuote) -> QuoteDoc {
     QuoteDoc { vendor, offer, asset, amount, accepted: amount, since_ms: at, seen_ms: at, changes: 0 }
 }
 
-fn answer(verdict: &Verdict, quote: QuoteDoc) -> QuoteVerdict {
+fn answer(verdict: &Verdict, price: Option<Amount>, quote: QuoteDoc) -> QuoteVerdict {
     let alerts = verdict.alerts.iter().map(AlertForm::from).collect();
-    QuoteVerdict { may_call: verdict.may_call, alerts, quote }
+    QuoteVerdict { may_call: verdict.may_call, price, alerts, quote }
 }
 
 /// The offer as it is now, the price that it began to ask for, and what is told of it.
@@ -355,7 +358,7 @@ fn write(
     (key, was): (&str, Option<&Stored<QuoteDoc>>),
     answer: &QuoteVerdict,
 ) -> Result<(), ServiceError> {
-    let QuoteVerdict { may_call, alerts, quote } = answer;
+    let QuoteVerdict { may_call, price: _, alerts, quote } = answer;
     match was {
         Some(was) => draft.replace(cx, was, quote)?,
         None => draft.create(cx, key, quote)?,
