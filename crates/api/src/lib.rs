@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use bytes::Bytes;
 use farthing_billing::service::Billing;
+use farthing_billing::service::deposit::Addresses;
 use tokio::sync::{Semaphore, watch};
 
 pub mod access;
@@ -38,7 +39,10 @@ pub use world::{Settings, World};
 
 /// The API. Cheap to clone.
 #[derive(Clone)]
-pub struct Api(Arc<Inner>);
+pub struct Api {
+    inner: Arc<Inner>,
+    addresses: Option<Arc<dyn Addresses>>,
+}
 
 struct Inner {
     billing: Billing,
@@ -54,13 +58,13 @@ struct Inner {
 }
 
 impl Api {
-    /// An API over `billing`.
+    /// An API over `billing`, which hands out no deposit addresses.
     #[must_use]
     pub fn new(billing: Billing, world: Arc<dyn World>, settings: Settings) -> Self {
         let rates = rate::Rates::new(settings.rate, settings.burst);
         let places = Arc::new(Semaphore::new(settings.max_requests.min(Semaphore::MAX_PERMITS)));
         let streams = Arc::new(Semaphore::new(settings.max_streams.min(Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             billing,
             world,
             settings,
@@ -71,7 +75,14 @@ impl Api {
             hub: stream::Hub::default(),
             stopping: watch::Sender::new(false),
             document: OnceLock::new(),
-        }))
+        });
+        Self { inner, addresses: None }
+    }
+
+    /// The same, with deposit addresses.
+    #[must_use]
+    pub fn with_addresses(self, addresses: Arc<dyn Addresses>) -> Self {
+        Self { addresses: Some(addresses), ..self }
     }
 
     /// The router of everything that this crate offers.
@@ -86,48 +97,52 @@ impl Api {
 
     /// Ends all streams, which would go on for ever: before a server that waits for what is in flight.
     pub fn stop(&self) {
-        self.0.stopping.send_replace(true);
+        self.inner.stopping.send_replace(true);
     }
 
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
-        self.0.stopping.subscribe()
+        self.inner.stopping.subscribe()
     }
 
     pub(crate) fn streams(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.0.streams)
+        Arc::clone(&self.inner.streams)
     }
 
     pub(crate) fn hub(&self) -> &stream::Hub {
-        &self.0.hub
+        &self.inner.hub
     }
 
     pub(crate) fn billing(&self) -> &Billing {
-        &self.0.billing
+        &self.inner.billing
     }
 
     pub(crate) fn world(&self) -> &dyn World {
-        self.0.world.as_ref()
+        self.inner.world.as_ref()
     }
 
     pub(crate) fn settings(&self) -> &Settings {
-        &self.0.settings
+        &self.inner.settings
     }
 
     pub(crate) fn keys(&self) -> &auth::Keys {
-        &self.0.keys
+        &self.inner.keys
     }
 
     pub(crate) fn rates(&self) -> &rate::Rates {
-        &self.0.rates
+        &self.inner.rates
     }
 
     pub(crate) fn places(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.0.places)
+        Arc::clone(&self.inner.places)
+    }
+
+    pub(crate) fn addresses(&self) -> Option<&dyn Addresses> {
+        self.addresses.as_deref()
     }
 
     /// The OpenAPI document, made once.
     pub(crate) fn document(&self) -> Bytes {
-        let made = self.0.document.get_or_init(|| {
+        let made = self.inner.document.get_or_init(|| {
             let text = serde_json::to_vec_pretty(&openapi::document(&v1::operations()));
             text.unwrap_or_default().into()
         });

@@ -1,9 +1,10 @@
-//! Top-up rules of wallets, and deposits that were seen on a chain.
+//! Top-up rules of wallets, the addresses that deposits are sent to, and deposits that were seen on a chain.
 
 use farthing_billing::CustomerId;
-use farthing_billing::service::deposit::Deposit;
+use farthing_billing::service::deposit::{Deposit, DepositAddress};
 use farthing_billing::service::key::Scope;
 use farthing_billing::service::topup::{Attempt, NewTopUpRule, TopUpRule};
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,15 @@ pub(super) fn operations() -> Vec<Operation> {
             "/v1/customers/{customer}/topup_rules",
             topups("listTopUpRules", read, "List a customer's rules for top-ups"),
             rules,
+        ),
+        Operation::post(
+            "/v1/customers/{customer}/wallets/{asset}/deposit_addresses",
+            deposits(
+                "makeDepositAddress",
+                write,
+                "Get the address to which a customer sends a token; made once",
+            ),
+            address,
         ),
         Operation::get(
             "/v1/deposits",
@@ -129,6 +139,18 @@ async fn rules(call: Call<OfCustomer, PageParams>) -> Result<Listed<TopUpRule>, 
     let (customer, page) = (call.path.customer.0, call.query.query()?);
     call.billing.customer(&call.cx, customer).await?;
     Ok(Listed(sealed(call.billing.list_topup_rules(&call.cx, customer, &page).await?)))
+}
+
+/// One address a wallet: it is made when it is asked for first, and the same ever after.
+async fn address(call: Call<OfWallet>) -> Result<Done<DepositAddress>, Problem> {
+    // What is another's looks like nothing, also where there are no addresses.
+    call.billing.customer(&call.cx, call.path.customer.0).await?;
+    let Some(addresses) = call.api.addresses() else {
+        let detail =
+            "this server watches no chain for deposits; its operator sets [deposits] in the configuration";
+        return Err(Problem::new(StatusCode::CONFLICT, "deposits_not_watched", detail));
+    };
+    Ok(Done(call.billing.deposit_address(&call.cx, call.path.name(), addresses).await?))
 }
 
 async fn list(call: Call<Nothing, PageParams>) -> Result<Listed<Deposit>, Problem> {

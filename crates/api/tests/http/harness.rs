@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use farthing_api::{Api, Settings, World};
+use farthing_billing::service::deposit::Addresses;
 use farthing_billing::service::key::{NewApiKey, PREFIX, Scope};
 use farthing_billing::service::tenant::NewTenant;
 use farthing_billing::service::{Billing, Cx, Secret, TenantId};
@@ -38,6 +39,19 @@ impl World for Stage {
             chunk.copy_from_slice(&(z ^ (z >> 31)).to_be_bytes());
         }
         bytes
+    }
+}
+
+/// Deposit addresses that are their index, for the token of the tests.
+struct Numbered;
+
+impl Addresses for Numbered {
+    fn address(&self, index: u32) -> String {
+        format!("0x{index:040x}")
+    }
+
+    fn takes(&self, network: &str, token: &str) -> bool {
+        (network, token) == ("eip155:4217", "0xabcd")
     }
 }
 
@@ -117,7 +131,7 @@ impl Server {
         let stage = Arc::new(Stage { now: AtomicU64::new(START_MS), drawn: AtomicU64::new(1) });
         let billing = Billing::new(Arc::new(MemoryStore::new()));
         let world: Arc<dyn World> = Arc::clone(&stage) as _;
-        let api = Api::new(billing.clone(), world, settings);
+        let api = Api::new(billing.clone(), world, settings).with_addresses(Arc::new(Numbered));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, api.router()).await });

@@ -353,6 +353,26 @@ async fn vendors(server: &Server, key: &str) {
     server.get(key, "/v1/vendors").await.ok();
 }
 
+async fn deposit_addresses(server: &Server, key: &str, customer: &str) {
+    let path = |asset| format!("/v1/customers/{customer}/wallets/{asset}/deposit_addresses");
+    let ask = |asset, once| {
+        let line = format!("POST {}", path(asset));
+        server.ask(key, &line).header("idempotency-key", once).json(&json!({})).send()
+    };
+    let made = ask("USDC", "address").await.ok();
+    assert_eq!(made["address"], format!("0x{:040x}", 0));
+    let again = ask("USDC", "address").await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.ok(), made);
+    assert_eq!(ask("USDC", "another").await.ok(), made, "there is one");
+    assert_eq!(ask("USD", "third").await.refusal(), (422, "invalid_field"), "no token");
+    // A key that belongs to another call is told at once, and not as a race that was lost.
+    let other = server.post(key, "/v1/customers", json!({ "external_id": "pays in too" })).await.ok();
+    let line = format!("POST {}", path("USDC").replace(customer, other["id"].as_str().unwrap()));
+    let reused = server.ask(key, &line).header("idempotency-key", "address").json(&json!({})).send().await;
+    assert_eq!(reused.refusal(), (422, "idempotency_key_reused"));
+}
+
 async fn funding(server: &Server, key: &str, customer: &str) {
     let rule = &format!("/v1/customers/{customer}/wallets/USD/topup_rule");
     let new = json!({
@@ -367,6 +387,7 @@ async fn funding(server: &Server, key: &str, customer: &str) {
     server.get(key, &format!("/v1/customers/{customer}/topup_rules")).await.ok();
     server.ask(key, &format!("DELETE {rule}")).send().await.ok();
     server.get(key, "/v1/deposits").await.ok();
+    deposit_addresses(server, key, customer).await;
     server.get(key, "/v1/deposits/exceptions").await.ok();
 }
 

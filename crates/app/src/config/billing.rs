@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use farthing_api::webhook::{Network, Reach};
 use farthing_api::{Settings, World as _};
 use farthing_ledger::record::RecordStore;
 use farthing_store::Location;
@@ -12,7 +13,9 @@ use farthing_store::ledger::SqliteLedger;
 use farthing_store::pg_ledger::PgLedger;
 
 use super::env;
+use super::funding::FundingTables;
 use super::read::{Reader, Section};
+use super::secret::Surroundings;
 use super::value;
 use crate::cli::billing::System;
 use crate::error::CliError;
@@ -32,6 +35,10 @@ pub struct BillingConfig {
     pub store: Location,
     /// How much it takes on.
     pub settings: Settings,
+    /// Where the money of wallets comes from.
+    pub funding: FundingTables,
+    /// What a person should know about it.
+    pub warnings: Vec<String>,
     /// Whether keys may travel an open network without TLS.
     allow_plaintext: bool,
 }
@@ -52,8 +59,14 @@ pub fn load(file: Option<&Path>, store: Option<&str>) -> Result<BillingConfig, C
     }
     let store = Location::parse(store.unwrap_or(STORE), |path| PathBuf::from(path))
         .map_err(|error| CliError::usage(error.code(), error.to_string()))?;
-    let config =
-        BillingConfig { listen: LISTEN, store, settings: Settings::default(), allow_plaintext: false };
+    let config = BillingConfig {
+        listen: LISTEN,
+        store,
+        settings: Settings::default(),
+        funding: FundingTables::default(),
+        warnings: Vec::new(),
+        allow_plaintext: false,
+    };
     Ok(config.with_password())
 }
 
@@ -84,7 +97,27 @@ fn read_root(root: &Section<'_>, file: &Path) -> Option<BillingConfig> {
     if let Some(limits) = root.section("limits") {
         read_limits(&limits, &mut settings);
     }
-    Some(BillingConfig { listen, store: store?, settings, allow_plaintext })
+    if let Some(webhooks) = root.section("webhooks") {
+        settings.webhooks = read_webhooks(&webhooks);
+    }
+    let mut warnings = Vec::new();
+    let around = Surroundings { file, env: &env::read };
+    let funding = FundingTables::read(root, around, &mut warnings);
+    Some(BillingConfig { listen, store: store?, settings, funding, warnings, allow_plaintext })
+}
+
+/// Where webhooks may go, beside the public Internet with TLS.
+fn read_webhooks(webhooks: &Section<'_>) -> Reach {
+    let mut reach = Reach::default();
+    for field in webhooks.texts("allowed_networks").unwrap_or_default() {
+        match Network::parse(field.value) {
+            Ok(network) => reach.allowed.push(network),
+            Err(error) => field.fault(error.to_string()),
+        }
+    }
+    reach.plain_http = webhooks.flag("allow_plaintext").is_some_and(|field| field.value);
+    webhooks.refuse_unknown();
+    reach
 }
 
 fn read_limits(limits: &Section<'_>, settings: &mut Settings) {

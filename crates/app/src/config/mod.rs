@@ -7,6 +7,7 @@ pub mod billing;
 pub mod books;
 pub mod env;
 pub mod fault;
+pub mod funding;
 pub mod gateway;
 pub mod limits;
 pub mod network;

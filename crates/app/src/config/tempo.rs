@@ -86,21 +86,7 @@ impl TempoConfig {
         around: Surroundings<'_>,
         warnings: &mut Vec<String>,
     ) -> Option<Self> {
-        if !section.has("chain_id") {
-            section.missing("chain_id", "which chain: 4217 (mainnet), 42431 (testnet) or 1337 (sandbox)");
-        }
-        let chain_id = section.number("chain_id").map(|field| field.value);
-        let rpc_url = section.parse("rpc_url", value::rpc_url).or_else(|| {
-            let known =
-                chain_id.and_then(network::by_id).and_then(|network| Url::parse(network.rpc_url).ok());
-            if known.is_none() && chain_id.is_some() && !section.has("rpc_url") {
-                section.missing(
-                    "rpc_url",
-                    "this chain has no public RPC port that is known here; write its URL",
-                );
-            }
-            known
-        });
+        let (chain_id, rpc_url) = read_chain(section);
         let recipient =
             section.require("recipient", "the account that is paid: 0x and 40 hex digits", |text| {
                 let address = value::address(text)?;
@@ -133,6 +119,22 @@ impl TempoConfig {
             refunds,
         })
     }
+}
+
+/// `chain_id`, and `rpc_url` or the public port of a chain that is known.
+pub(super) fn read_chain(section: &Section<'_>) -> (Option<u64>, Option<Url>) {
+    if !section.has("chain_id") {
+        section.missing("chain_id", "which chain: 4217 (mainnet), 42431 (testnet) or 1337 (sandbox)");
+    }
+    let chain_id = section.number("chain_id").map(|field| field.value);
+    let rpc_url = section.parse("rpc_url", value::rpc_url).or_else(|| {
+        let known = chain_id.and_then(network::by_id).and_then(|network| Url::parse(network.rpc_url).ok());
+        if known.is_none() && chain_id.is_some() && !section.has("rpc_url") {
+            section.missing("rpc_url", "this chain has no public RPC port that is known here; write its URL");
+        }
+        known
+    });
+    (chain_id, rpc_url)
 }
 
 /// `modes`, where the section has it.

@@ -54,6 +54,12 @@ impl From<farthing_billing::service::ServiceError> for CliError {
     }
 }
 
+impl From<farthing_funding::drivers::FundingError> for CliError {
+    fn from(error: farthing_funding::drivers::FundingError) -> Self {
+        Self::usage(error.code(), error.to_string())
+    }
+}
+
 impl From<RpcError> for CliError {
     fn from(error: RpcError) -> Self {
         let (exit, help) = match &error {

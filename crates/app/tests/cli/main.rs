@@ -6,6 +6,7 @@ mod charge;
 mod config;
 mod crash;
 mod demo;
+mod funding;
 mod ledger;
 mod network;
 mod observe;

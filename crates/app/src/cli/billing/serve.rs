@@ -35,9 +35,9 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         config.set_listen(listen)?;
     }
     log::start_with(output, Logging { default: "warn", format: args.log_format, traces: None });
+    config.warnings.iter().for_each(|warning| output.warn(warning));
     let store = output.progress("opening the store", config.open()).await?;
     let billing = Billing::new(store);
-    let api = Api::new(billing.clone(), Arc::new(System), config.settings.clone());
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         let why = crate::error::plain_io(&error);
         CliError::usage("listen", format!("cannot listen on {}: {why}", config.listen))
@@ -45,6 +45,10 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     })?;
     let stop = Stop::listen()?;
     let workers = Workers::start(&billing, &config)?;
+    let mut api = Api::new(billing, Arc::new(System), config.settings.clone());
+    if let Some(addresses) = workers.addresses() {
+        api = api.with_addresses(addresses);
+    }
     announce(
         &format!("http://{}", listener.local_addr().unwrap_or(config.listen)),
         &config.store.to_string(),

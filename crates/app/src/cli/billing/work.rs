@@ -1,17 +1,21 @@
-//! What works beside the API: holds and grants that have run out are ended, and webhooks are sent. Any number of processes may do
-//! so over one store; each piece of work is done once.
+//! What works beside the API: holds and grants that have run out are ended, wallets are topped up, deposits are credited, and
+//! webhooks are sent. Any number of processes may do so over one store; each piece of work is done once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_api::webhook::{Dispatcher, Load, Sender};
-use farthing_billing::service::Billing;
+use farthing_billing::service::deposit::Addresses;
+use farthing_billing::service::{Billing, Cx};
+use farthing_funding::drivers::{ChainConfig, Drivers, FundingConfig, TreasuryConfig};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::world::{System, operator};
 use crate::config::billing::BillingConfig;
+use crate::config::funding::{ChainTables, FundingTables};
 use crate::error::CliError;
+use crate::wire::account::unlock;
 
 /// How often it is looked whether something has run out.
 const EVERY: Duration = Duration::from_millis(500);
@@ -24,14 +28,17 @@ const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Workers {
     stop: watch::Sender<bool>,
     running: Vec<JoinHandle<()>>,
+    drivers: Drivers,
 }
 
 impl Workers {
     /// Starts them.
     ///
     /// # Errors
-    /// When no client for webhooks can be made.
+    /// When no client for webhooks can be made, a keystore does not open, or the treasury would pay to a deposit address.
     pub fn start(billing: &Billing, config: &BillingConfig) -> Result<Self, CliError> {
+        let make_cx = Arc::new(|tenant| Cx { tenant, ..operator() });
+        let drivers = Drivers::start(billing, funding(&config.funding)?, make_cx)?;
         let (stop, stopped) = watch::channel(false);
         let sender = Sender::new(config.settings.webhooks.clone(), WEBHOOK_TIMEOUT)
             .map_err(|error| CliError::unexpected("webhooks", format!("no HTTPS client: {error}")))?;
@@ -40,11 +47,17 @@ impl Workers {
             tokio::spawn(dispatcher.run(asked(stopped.clone()))),
             tokio::spawn(expire(billing.clone(), stopped)),
         ];
-        Ok(Self { stop, running })
+        Ok(Self { stop, running, drivers })
     }
 
-    /// Stops them, after what each has in hand.
+    /// What hands out deposit addresses, where deposits are watched.
+    pub fn addresses(&self) -> Option<Arc<dyn Addresses>> {
+        self.drivers.addresses()
+    }
+
+    /// Stops them, after what each has in hand: first what brings money in, then what tells others of it.
     pub async fn finish(self) {
+        self.drivers.shutdown().await;
         self.stop.send_replace(true);
         for worker in self.running {
             if let Err(error) = worker.await {
@@ -52,6 +65,25 @@ impl Workers {
             }
         }
     }
+}
+
+/// What the drivers are told; keys are unlocked here.
+fn funding(tables: &FundingTables) -> Result<FundingConfig, CliError> {
+    let chain = tables.chain.as_ref().map(chain).transpose()?;
+    Ok(FundingConfig { stripe: tables.stripe.clone(), chain, ..FundingConfig::default() })
+}
+
+fn chain(tables: &ChainTables) -> Result<ChainConfig, CliError> {
+    let treasury = tables.treasury.as_ref().map(|treasury| {
+        let key = unlock(&treasury.key, "treasury")?;
+        Ok::<_, CliError>(TreasuryConfig { key, collect_to: treasury.collect_to })
+    });
+    Ok(ChainConfig {
+        chain_id: tables.chain_id,
+        rpc_url: tables.rpc_url.to_string(),
+        treasury: treasury.transpose()?,
+        deposits: tables.deposits.clone(),
+    })
 }
 
 async fn asked(mut stopped: watch::Receiver<bool>) {

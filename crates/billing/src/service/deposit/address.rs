@@ -124,6 +124,9 @@ impl Billing {
         }
         let key = format!("{}/{asset}", customer.text());
         for _ in 0..ATTEMPTS {
+            if let Some(made) = self.replay(cx).await? {
+                return Ok(made);
+            }
             if let Some(found) = self.find::<DepositAddress>(cx, &key).await? {
                 return Ok(found.doc);
             }
