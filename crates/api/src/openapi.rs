@@ -203,3 +203,40 @@ fn not_null(schema: &mut Value) {
     }
     fields.remove("default");
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::Value;
+
+    use super::{PRINTABLE, document};
+
+    fn integers<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
+        if value["type"].as_str() == Some("integer") {
+            found.push(value);
+        }
+        match value {
+            Value::Object(fields) => fields.values().for_each(|field| integers(field, found)),
+            Value::Array(items) => items.iter().for_each(|item| integers(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_document_bounds_what_is_bounded() {
+        let document = document(&crate::v1::operations());
+        let mut found = Vec::new();
+        integers(&document, &mut found);
+        assert!(found.len() > 100, "{}", found.len());
+        for integer in found {
+            assert!(integer.get("maximum").is_some(), "{integer}");
+        }
+        let parameters = &document["paths"]["/v1/quotes"]["get"]["parameters"];
+        let vendor = parameters.as_array().unwrap().iter().find(|one| one["name"] == "vendor").unwrap();
+        assert_eq!(
+            (&vendor["schema"]["maxLength"], &vendor["schema"]["pattern"]),
+            (&256.into(), &PRINTABLE.into())
+        );
+    }
+}

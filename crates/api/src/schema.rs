@@ -113,7 +113,7 @@ pub(crate) fn bound(value: &mut Value) {
         Value::Object(fields) => {
             let most = match fields.get("format").and_then(Value::as_str) {
                 Some("uint32") => Some(u64::from(u32::MAX)),
-                Some("uint64") => Some(u64::MAX),
+                Some("uint" | "uint64") => Some(u64::MAX),
                 _ => None,
             };
             if let Some(most) = most {
