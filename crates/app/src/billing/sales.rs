@@ -209,7 +209,7 @@ impl Sales {
         if let Some(id) = known.products.get(&key) {
             return Ok(id.clone());
         }
-        let name: String = format!("{}{route}", self.realm).chars().take(200).collect();
+        let name: String = format!("{} {route}", self.realm).chars().take(200).collect();
         let once = format!("product-{}-{asset}-{route}", self.realm);
         let body = json!({ "name": name, "asset": asset });
         let made: Made = self.client.post(&["products"], &once, &body).await?;

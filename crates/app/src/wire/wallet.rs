@@ -88,7 +88,7 @@ async fn resolve(client: &BillingClient, customer: &str) -> Result<String, CliEr
     let found = found.into_iter().flat_map(|page| page.data).next();
     found.map(|customer| customer.id).ok_or_else(|| {
         CliError::usage("no_customer", format!("the billing service knows no customer {customer}"))
-            .help("farthing billing --help says how to make one")
+            .help("make it first: POST /v1/customers, as docs/api.md shows")
     })
 }
 
