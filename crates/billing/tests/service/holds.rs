@@ -4,7 +4,8 @@ use farthing_billing::service::Authority::Owner;
 use farthing_billing::service::HoldId;
 use farthing_billing::service::grant::{GrantPurpose, NewGrant};
 use farthing_billing::service::hold::{Hold, HoldFilter, HoldState, NewCapture, NewHold, NewRefund, NewVoid};
-use farthing_billing::service::{PageQuery, ServiceError};
+use farthing_billing::service::{Named as _, PageQuery, ServiceError};
+use farthing_ledger::record::{Committed, Expect, RecordChange, RecordKey, Table, Work};
 
 use crate::world::{HOUR, World, base};
 
@@ -81,6 +82,29 @@ async fn a_hold_that_ran_out_pays_nothing_and_is_ended_by_the_worker() {
     assert_eq!((ended.state, ended.held.base()), (HoldState::Expired, 0));
     assert_eq!(world.balances().await, (1_000, 0, 1_000));
     assert_eq!(world.billing.expire_due(&world.cx(), 10).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_hold_that_cannot_be_read_holds_up_no_other() {
+    let world = World::new().await;
+    world.credit(1_000).await;
+    let mut holds = Vec::new();
+    for amount in [100, 20, 3] {
+        let new = NewHold { expires_ms: Some(world.now() + HOUR), ..wish(&world, amount) };
+        holds.push(world.billing.place_hold(&world.cx(), &Owner, &new).await.unwrap().id);
+    }
+    let at = RecordKey { table: Table::new("hold"), key: format!("{}/{}", world.tenant, holds[0].text()) };
+    let damage = RecordChange::Put { at, expect: Expect::Present, body: "{}".to_owned() };
+    let work = Work { records: vec![damage], ..Work::default() };
+    assert!(matches!(world.billing.store().commit(work).await.unwrap(), Committed::Applied { .. }));
+    world.pass(HOUR);
+    let error = world.billing.expire_due(&world.cx(), 10).await.unwrap_err();
+    assert_eq!(error.code(), "record_unreadable");
+    for id in &holds[1..] {
+        let ended = world.billing.hold(&world.cx(), &Owner, *id).await.unwrap();
+        assert_eq!(ended.state, HoldState::Expired);
+    }
+    assert_eq!(world.balances().await, (900, 100, 1_000), "what cannot be read stays aside");
 }
 
 #[tokio::test]

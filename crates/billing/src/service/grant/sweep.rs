@@ -21,17 +21,21 @@ impl Billing {
     /// means that nothing is left to do.
     ///
     /// # Errors
-    /// The store's.
+    /// The first of what went wrong, after all others were swept: one grant that cannot be swept holds up no other.
     pub async fn sweep_expired(&self, cx: &Cx, limit: usize) -> Result<usize, ServiceError> {
         let operator = cx.operator();
         let page = PageQuery { after: None, limit, order: Order::Ascending };
         let found = self.list::<GrantDue>(&operator, "", &page).await?;
         let until = format!("{:016x}/~", cx.now.unix_ms());
         let due: Vec<&Stored<GrantDue>> = found.data.iter().filter(|due| due.key < until).collect();
+        let mut wrong = None;
         for one in &due {
-            self.sweep(&cx.of(one.doc.tenant).part("sweep", one.doc.grant.as_u128()), one).await?;
+            let cx = cx.of(one.doc.tenant).part("sweep", one.doc.grant.as_u128());
+            if let Err(error) = self.sweep(&cx, one).await {
+                wrong.get_or_insert(error);
+            }
         }
-        Ok(due.len())
+        wrong.map_or(Ok(due.len()), Err)
     }
 
     async fn sweep(&self, cx: &Cx, due: &Stored<GrantDue>) -> Result<(), ServiceError> {

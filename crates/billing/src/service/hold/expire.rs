@@ -19,14 +19,17 @@ impl Billing {
     /// fewer than `limit` means that nothing is left to do.
     ///
     /// # Errors
-    /// The store's.
+    /// The first of what went wrong, after all others were ended: one hold that cannot be ended holds up no other.
     pub async fn expire_due(&self, cx: &Cx, limit: usize) -> Result<usize, ServiceError> {
         let due = self.store().due(cx.now, limit).await?;
         let groups: BTreeSet<GroupId> = due.iter().map(|leg| GroupId::of(*leg)).collect();
+        let mut wrong = None;
         for group in groups {
-            self.expire(&cx.part("expire", group.as_u128()), group).await?;
+            if let Err(error) = self.expire(&cx.part("expire", group.as_u128()), group).await {
+                wrong.get_or_insert(error);
+            }
         }
-        Ok(due.len())
+        wrong.map_or(Ok(due.len()), Err)
     }
 
     async fn expire(&self, cx: &Cx, group: GroupId) -> Result<(), ServiceError> {
