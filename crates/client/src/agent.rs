@@ -15,8 +15,8 @@ use crate::driver::{self, Core, Exchange, SendError};
 use crate::journal::JournalError;
 use crate::resolve::{self, Resolution};
 use crate::{
-    AgentError, CallWallet, MemoryBook, MemoryJournal, Paid, PaymentId, PaymentJournal, Policy, Preview,
-    SpendBook, preview,
+    AgentError, CallWallet, MemoryBook, MemoryJournal, MeteredVendor, Paid, PaymentId, PaymentJournal,
+    Policy, Preview, SpendBook, preview,
 };
 
 /// Whether redirects are followed, before anything is paid. After that none ever is.
@@ -101,6 +101,7 @@ impl Agent {
                 answer_timeout: Duration::from_secs(300),
                 max_wait: Duration::from_millis(PayerFlow::MAX_WAIT_MS),
                 keys: IdempotencyKeys::Add,
+                vendors: Vec::new(),
                 consent: None,
             },
             spend: None,
@@ -217,6 +218,12 @@ impl AgentBuilder {
     /// The wallet that every call is charged to. None, by default: nobody but the limits is asked.
     pub fn wallet(mut self, wallet: Arc<dyn CallWallet>) -> Self {
         self.wallet = Some(wallet);
+        self
+    }
+
+    /// Calls this vendor with an API key, and meters what it takes. Earlier ones are looked at first.
+    pub fn vendor(mut self, vendor: MeteredVendor) -> Self {
+        self.core.vendors.push(vendor);
         self
     }
 

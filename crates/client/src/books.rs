@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use farthing_money::Money;
 use farthing_protocol::ports::Clock;
 
 use crate::journal::{JournalEntry, PaymentJournal, Step};
@@ -59,11 +60,20 @@ impl Books {
 
     /// The money has certainly moved.
     pub(crate) fn confirm(&self, payment: &PaymentId, reference: Option<&str>) -> Result<(), String> {
+        self.end(payment, &Captured { cost: None, reference: reference.map(str::to_owned) })
+    }
+
+    /// So much of what is held was certainly spent. Limits count what was held: the most that the call could have cost.
+    pub(crate) fn confirm_cost(&self, payment: &PaymentId, cost: Money) -> Result<(), String> {
+        self.end(payment, &Captured { cost: Some(cost), reference: None })
+    }
+
+    fn end(&self, payment: &PaymentId, captured: &Captured) -> Result<(), String> {
         let confirmed = self.spend.confirm(payment, self.clock.now()).map_err(|error| error.to_string());
-        let captured = self.wallet.as_ref().map_or(Ok(()), |wallet| {
-            let captured = Captured { cost: None, reference: reference.map(str::to_owned) };
-            wallet.capture(payment, &captured).map_err(|error| error.to_string())
-        });
+        let captured = self
+            .wallet
+            .as_ref()
+            .map_or(Ok(()), |wallet| wallet.capture(payment, captured).map_err(|error| error.to_string()));
         confirmed.and(captured)
     }
 

@@ -22,7 +22,7 @@ use crate::journal::Target;
 use crate::offer::{self, Known, Payable, Verdict};
 use crate::outgoing::{IDEMPOTENCY_KEY, Outgoing};
 use crate::{AgentError, IdempotencyKeys, Paid, Payment, PaymentId, PaymentOutcome, Policy, Preference};
-use crate::{Redirects, again};
+use crate::{MeteredVendor, Redirects, again, metered};
 
 const PAYMENT_RECEIPT: HeaderName = HeaderName::from_static("payment-receipt");
 
@@ -40,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) max_wait: Duration,
     /// Whether requests that are not idempotent get a key.
     pub(crate) keys: IdempotencyKeys,
+    /// Vendors that are called with a key of their own.
+    pub(crate) vendors: Vec<MeteredVendor>,
     /// Who is asked about hosts that the policy does not know.
     pub(crate) consent: Option<Arc<dyn HostConsent>>,
 }
@@ -80,6 +82,9 @@ pub(crate) async fn execute<E: Exchange>(
     request: Request,
 ) -> Result<Paid<Response>, AgentError> {
     let request = Outgoing::new(request)?;
+    if let Some(vendor) = metered::find(core, &request) {
+        return metered::execute(core, exchange, (request, vendor)).await;
+    }
     let repeat = match (core.keys, request.repeat()) {
         (IdempotencyKeys::Add, Repeat::Harmful) => Repeat::WhenLost,
         (_, repeat) => repeat,
@@ -156,7 +161,11 @@ fn accept_payment(core: &Core, request: &Outgoing) -> Option<HeaderValue> {
     HeaderValue::try_from(ranges.join(", ")).ok().filter(|value| !value.is_empty())
 }
 
-async fn send<E: Exchange>(core: &Core, exchange: &mut E, request: Request) -> Result<Response, SendError> {
+pub(crate) async fn send<E: Exchange>(
+    core: &Core,
+    exchange: &mut E,
+    request: Request,
+) -> Result<Response, SendError> {
     match tokio::time::timeout(core.answer_timeout, exchange.send(request)).await {
         Ok(result) => result,
         Err(_) => Err(SendError { why: format!("no answer within {} s", core.answer_timeout.as_secs()) }),

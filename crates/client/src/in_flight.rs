@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use farthing_money::Money;
 use farthing_protocol::flow::payer::Refusal;
 use farthing_protocol::ports::{PayError, Quote};
 use farthing_protocol::{Challenge, PaymentProof, Receipt};
@@ -197,6 +198,21 @@ impl InFlight {
             worth: self.worth,
             failure: OnceLock::new(),
         })
+    }
+
+    /// A vendor is about to be called that counts by itself.
+    pub(crate) fn calling(&mut self) {
+        self.stage = Stage::Paying;
+    }
+
+    /// A vendor has answered, and the call cost so much of what was held.
+    pub(crate) fn metered(&mut self, status: u16, cost: Money) {
+        self.stage = Stage::Closed;
+        if let Err(error) = self.books.confirm_cost(&self.id, cost) {
+            // It stays held, which counts as much.
+            tracing::error!(payment = %self.id, error, "a metered call could not be confirmed in the books");
+        }
+        self.note(Step::served(status, None));
     }
 
     /// The rail has answered.

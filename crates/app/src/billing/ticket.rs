@@ -39,6 +39,8 @@ pub(super) struct Ticket {
     pub(super) hold: String,
     /// What the seller asks for, in the wallet's base units.
     pub(super) cost: Amount,
+    /// The decimals of the wallet's asset.
+    pub(super) scale: u8,
     /// Who is paid.
     pub(super) vendor: String,
     /// What for.
@@ -140,6 +142,7 @@ mod tests {
             service: "http://127.0.0.1/".into(),
             hold: "hold_1".into(),
             cost: Amount::from_base(7),
+            scale: 6,
             vendor: "v".into(),
             offer: "GET /".into(),
             customer: "cus_1".into(),

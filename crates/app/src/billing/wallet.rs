@@ -121,6 +121,7 @@ impl CallWallet for ServiceWallet {
             service: self.client.base().as_str().to_owned(),
             hold: hold_id(&call.payment)?,
             cost: amounts.cost,
+            scale: amounts.scale,
             vendor: call.vendor.clone(),
             offer: call.offer.clone(),
             customer: to.customer.clone(),
@@ -140,9 +141,11 @@ impl CallWallet for ServiceWallet {
     }
 
     fn capture(&self, payment: &PaymentId, captured: &Captured) -> Result<(), WalletError> {
-        self.end(payment, |ticket| Step::Capture {
-            amount: ticket.cost,
-            reference: captured.reference.clone(),
+        self.end(payment, |ticket| {
+            // What cannot be counted exactly is all that was held.
+            let cost = captured.cost.as_ref().and_then(|cost| rescale(cost, ticket.scale));
+            let amount = cost.map_or(ticket.cost, |cost| cost.min(ticket.cost));
+            Step::Capture { amount, reference: captured.reference.clone() }
         })
     }
 
@@ -171,6 +174,8 @@ impl CallWallet for ServiceWallet {
 /// What a call costs, in the wallet's base units.
 struct Amounts {
     asset: String,
+    /// Its decimals.
+    scale: u8,
     /// What the vendor takes.
     cost: Amount,
     /// What the customer pays at most.
@@ -218,7 +223,7 @@ async fn amounts(client: &BillingClient, to: &ChargeTo, call: &WalletCall) -> Re
         );
         return Err(refused("vendor_price_blocked", why));
     }
-    Ok(Amounts { asset, cost, price: verdict.price.unwrap_or(cost) })
+    Ok(Amounts { asset, scale, cost, price: verdict.price.unwrap_or(cost) })
 }
 
 fn hold_body(to: &ChargeTo, call: &WalletCall, ticket: &Ticket, amounts: &Amounts) -> Value {

@@ -22,6 +22,7 @@ pub mod tempo;
 pub mod tls;
 pub mod token;
 pub mod value;
+mod vendor;
 
 pub use gateway::GatewayConfig;
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use farthing_client::policy::{AssetSelector, At, HostPattern, Limit, PolicyBuilder, Source, Span};
 use farthing_client::spend::Window;
-use farthing_client::{IdempotencyKeys, Policy};
+use farthing_client::{IdempotencyKeys, MeteredVendor, Policy};
 use farthing_rails::tempo::{network, tokens};
 
 use super::fault::ConfigError;
 use super::read::{Field, Reader, Section};
-use super::{network as networks, token, value};
+use super::secret::Surroundings;
+use super::{env, network as networks, token, value, vendor};
 
 /// What a policy file says.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct PolicyFile {
     pub max_wait: Option<Duration>,
     /// Whether paid requests get an `Idempotency-Key`.
     pub keys: IdempotencyKeys,
+    /// Vendors that are called with a key of their own.
+    pub vendors: Vec<MeteredVendor>,
     /// What it says, for people and programs.
     pub facts: Facts,
     /// What a person should know.
@@ -56,7 +59,7 @@ pub struct Facts {
 /// The one word for every host.
 const EVERY_HOST: &str = "*";
 const MODES: [&str; 3] = ["pull", "push", "proof"];
-const METHODS: [&str; 1] = ["tempo"];
+const METHODS: [&str; 3] = ["tempo", "prepaid", "metered"];
 
 impl PolicyFile {
     /// Reads and checks a policy.
@@ -75,6 +78,7 @@ impl PolicyFile {
             builder: dollars(Policy::builder().source(Source::File(name))),
             max_wait: None,
             keys: IdempotencyKeys::Add,
+            vendors: Vec::new(),
             facts: Facts { ask: "unknown", ..Facts::default() },
             warnings: Vec::new(),
         };
@@ -99,6 +103,10 @@ impl PolicyFile {
                 file.keys = IdempotencyKeys::Leave;
             }
             section.refuse_unknown();
+        }
+        let around = Surroundings { file: path, env: &env::read };
+        for section in root.sections("vendors") {
+            file.vendors.extend(vendor::read(&section, around, &mut file.warnings));
         }
         file.warn();
         file

@@ -85,6 +85,8 @@ async fn build(
         payer.unlock_now().await?;
     }
     let builder = charged(Agent::builder(Arc::new(SystemClock)), wallet);
+    let vendors = loaded.iter().flat_map(|loaded| &loaded.file.vendors);
+    let builder = vendors.fold(builder, |builder, vendor| builder.vendor(vendor.clone()));
     // A balance is asked first: it was paid for already.
     let builder = match balance {
         Some(account) => builder.payer(Arc::new(PrepaidPayer::new(account))),

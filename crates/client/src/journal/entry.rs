@@ -238,6 +238,7 @@ impl Agreed {
                 "pull" => "pull",
                 "push" => "push",
                 "proof" => "proof",
+                "metered" => crate::metered::METHOD,
                 _ => "other",
             },
         })

@@ -4,6 +4,7 @@
 mod again;
 mod books;
 mod consent;
+mod metered;
 mod middleware;
 mod outcomes;
 mod payer;

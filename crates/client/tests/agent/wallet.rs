@@ -11,15 +11,16 @@ use crate::seller::{Reply, Seller, reply, shop};
 
 /// What a wallet was told, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Told {
+pub enum Told {
     Placed(u128),
     Captured(Option<String>),
+    Cost(u128),
     Voided,
 }
 
 /// A wallet that writes down what it is told, and may say no.
 #[derive(Default)]
-struct Wallet {
+pub struct Wallet {
     says: Option<WalletError>,
     told: Mutex<Vec<Told>>,
     calls: Mutex<Vec<WalletCall>>,
@@ -31,7 +32,7 @@ impl Wallet {
         Arc::new(Self { says: Some(error), ..Self::default() })
     }
 
-    fn told(&self) -> Vec<Told> {
+    pub fn told(&self) -> Vec<Told> {
         self.told.lock().unwrap().clone()
     }
 
@@ -64,7 +65,13 @@ impl CallWallet for Wallet {
     }
 
     fn capture(&self, payment: &PaymentId, captured: &Captured) -> Result<(), WalletError> {
-        self.end(payment, Told::Captured(captured.reference.clone()));
+        self.end(
+            payment,
+            match &captured.cost {
+                Some(cost) => Told::Cost(cost.amount().base()),
+                None => Told::Captured(captured.reference.clone()),
+            },
+        );
         Ok(())
     }
 
