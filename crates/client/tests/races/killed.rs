@@ -69,12 +69,16 @@ async fn lifetime(seller: &Seller) -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_whose_process_is_killed_is_paid_once_however_often_it_is_begun_again() {
     let seller = seller().await;
-    let life = lifetime(&seller).await;
+    let mut life = lifetime(&seller).await;
     let mut random = StdRng::seed_from_u64(SEED);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap().to_owned();
-    let mut kills = 0;
-    for nth in 0..12 {
+    let (mut calls, mut kills) = (0, 0);
+    // As many as the limit allows, until enough were killed: on a busy machine a lifetime is measured too long at first.
+    while calls < 12 || (kills < 6 && calls < 20) {
+        let nth = calls;
+        calls += 1;
+        life = life.min(lifetime(&seller).await);
         let resource = format!("/job/{nth}");
         let url = seller.url(&resource);
         for attempt in 0.. {
@@ -91,7 +95,7 @@ async fn a_call_whose_process_is_killed_is_paid_once_however_often_it_is_begun_a
     assert!(kills >= 6, "{kills} kills prove nothing");
     // What died before it sent anything is given back.
     agent(directory.path()).sweep().await;
-    assert_eq!(cents(directory.path()), 12, "every call counts once");
+    assert_eq!(cents(directory.path()), calls, "every call counts once");
     assert!(FileJournal::new(directory.path().join("payments.jsonl")).open().unwrap().is_empty());
 }
 
