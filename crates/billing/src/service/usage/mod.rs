@@ -7,7 +7,7 @@
 //! | `usage_by_subject`, `usage_by_customer` | subject or customer, time of occurrence | the events beneath |
 //! | `usage_by_product` | product, time of occurrence | what a simulation needs of it |
 //! | `usage_units` | product, customer, month | the units so far, when tiers count over the month |
-//! | `counter` | see [`counters`] | revenue and cost, added up |
+//! | `counter` | see `counters` | revenue and cost, added up |
 //!
 //! The pure half decides: [`crate::usage`] makes the linked group, [`crate::pricing`] the price, [`crate::usage::rollup`] what
 //! is added to which counter.
