@@ -156,8 +156,8 @@ impl Follower {
 
 /// The end of the log, and how far it is known to be on disk.
 pub(super) struct Ends {
-    seq: u64,
-    version: u64,
+    pub(super) seq: u64,
+    pub(super) version: u64,
     durable_seq: u64,
     pub(super) durable_version: u64,
 }

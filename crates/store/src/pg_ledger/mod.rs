@@ -224,15 +224,16 @@ impl PgLedger {
             let found = question(reader);
             async move {
                 let (found, ends) = join(found, Ends::read(&session, shard)).await;
-                Ok((found?, ends?.durable_version))
+                Ok((found?, ends?))
             }
         });
-        let (found, durable) = asking.await?;
-        let version = last(&found);
-        if version > durable {
+        let (found, ends) = asking.await?;
+        if last(&found) > ends.durable_version {
             let (reply, answer) = oneshot::channel();
             let waiting = Waiting::Reader(reply);
-            let flush = Flush { session: syncing, seq: 0, version, news: Vec::new(), waiting };
+            // The entries of the same commits with them: whoever sees a record finds what moved with it.
+            let Ends { seq, version, .. } = ends;
+            let flush = Flush { session: syncing, seq, version, news: Vec::new(), waiting };
             let queue = self.flusher.as_ref().ok_or(StoreError::Closed)?;
             queue.send(flush).await.map_err(|_| StoreError::Closed)?;
             answer.await.map_err(|_| StoreError::Closed)??;
