@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod observe;
 mod output;
+mod private_file;
 mod proxy;
 mod wire;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 use http::header::AUTHORIZATION;
 use reqwest::header::HeaderValue;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -103,6 +104,19 @@ impl BillingClient {
             Err(BillingError::Refused { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The decimals of an asset. `None` when there is no such asset.
+    ///
+    /// # Errors
+    /// [`BillingError`].
+    pub async fn scale(&self, asset: &str) -> Result<Option<u8>, BillingError> {
+        #[derive(Deserialize)]
+        struct AssetOf {
+            scale: u8,
+        }
+        let found: Option<AssetOf> = self.get(&["assets", asset], &[]).await?;
+        Ok(found.map(|asset| asset.scale))
     }
 
     /// Changes something, once for each `once`.

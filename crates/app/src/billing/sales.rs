@@ -218,18 +218,14 @@ impl Sales {
     }
 
     async fn scale(&self, asset: &str, known: &mut Known) -> Result<u8, BillingError> {
-        #[derive(Deserialize)]
-        struct AssetOf {
-            scale: u8,
-        }
         if let Some(scale) = known.scales.get(asset) {
             return Ok(*scale);
         }
-        let found: Option<AssetOf> = self.client.get(&["assets", asset], &[]).await?;
         // Somebody will make it, and then everything is told.
         let why =
             || format!("it has no asset {asset}: make it, or name the one to book in with billing.asset");
-        let scale = found.ok_or_else(|| BillingError::Unavailable { why: why() })?.scale;
+        let found = self.client.scale(asset).await?;
+        let scale = found.ok_or_else(|| BillingError::Unavailable { why: why() })?;
         known.scales.insert(asset.to_owned(), scale);
         Ok(scale)
     }

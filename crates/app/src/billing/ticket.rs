@@ -4,12 +4,14 @@
 //! forgotten by a crash, or by a service that does not answer.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use farthing_client::PaymentId;
 use farthing_money::Amount;
 use serde::{Deserialize, Serialize};
+
+use crate::private_file;
 
 /// What is to be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,13 +71,7 @@ impl Tickets {
     /// Writes a ticket, durably, in place of an older one.
     pub(super) fn write(&self, ticket: &Ticket) -> io::Result<()> {
         fs::create_dir_all(&self.0)?;
-        // Readable by its owner only, as all temporary files are.
-        let mut file = tempfile::Builder::new().prefix(".ticket").tempfile_in(&self.0)?;
-        serde_json::to_writer(&mut file, ticket)?;
-        file.flush()?;
-        file.as_file().sync_all()?;
-        file.persist(self.path(&ticket.payment)).map_err(|error| error.error)?;
-        fs::File::open(&self.0)?.sync_all()
+        private_file::replace(&self.path(&ticket.payment), &serde_json::to_vec(ticket)?)
     }
 
     /// The ticket of a payment.

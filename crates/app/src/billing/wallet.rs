@@ -50,11 +50,6 @@ struct Asked {
     price: Option<Amount>,
 }
 
-#[derive(Debug, Deserialize)]
-struct AssetOf {
-    scale: u8,
-}
-
 impl ServiceWallet {
     /// The wallet of `to` with `client`; tickets are kept in `directory`.
     ///
@@ -185,16 +180,16 @@ struct Amounts {
 /// The price of a call in the wallet's asset; the vendor's quote is told on the way, and may block it.
 async fn amounts(client: &BillingClient, to: &ChargeTo, call: &WalletCall) -> Result<Amounts, BillingError> {
     let asset = to.asset.clone().unwrap_or_else(|| call.money.asset().code().to_owned());
-    let known = match client.get::<AssetOf>(&["assets", &asset], &[]).await {
+    let known = match client.scale(&asset).await {
         // The token of a budget may not look: the asset is then the token's own, decimals and all.
         Err(BillingError::Refused { code, .. }) if code == "token_not_accepted" => {
-            Some(AssetOf { scale: call.money.asset().scale() })
+            Some(call.money.asset().scale())
         }
         known => known?,
     };
     let refused =
         |code: &str, detail: String| BillingError::Refused { code: code.to_owned(), detail, status: 422 };
-    let Some(AssetOf { scale }) = known else {
+    let Some(scale) = known else {
         let why = format!(
             "the billing service has no asset {asset}: make it, or name the wallet's with --wallet-asset"
         );

@@ -1,8 +1,8 @@
 //! The hosts that a person has approved when asked: a file of Farthing's own beside the policy file, `NAME.approvals.toml`
 //! beside `NAME.toml`. The policy's own words go before it: a host that is denied stays denied.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use farthing_client::policy::HostPattern;
@@ -10,6 +10,7 @@ use farthing_client::policy::HostPattern;
 use super::fault::ConfigError;
 use super::read::Reader;
 use crate::error::CliError;
+use crate::private_file;
 
 const HEAD: &str = "# Hosts that a person approved when `farthing` asked about them. Remove a line to be asked again.\n\
                     # Written by farthing; the policy file beside it goes before it.\n";
@@ -59,20 +60,8 @@ impl Approvals {
         hosts.push(host.to_owned());
         hosts.sort();
         let lines: String = hosts.iter().map(|host| format!("  {host:?},\n")).collect();
-        replace(&self.path, &format!("{HEAD}hosts = [\n{lines}]\n")).map_err(failed)
+        private_file::replace(&self.path, format!("{HEAD}hosts = [\n{lines}]\n").as_bytes()).map_err(failed)
     }
-}
-
-/// Wholly or not at all.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("toml.new");
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.write(true).create(true).truncate(true).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
 }
 
 fn parse(path: &Path, text: &str) -> Result<Vec<String>, ConfigError> {

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use url::Host;
 use zeroize::Zeroizing;
 
-use super::private_file;
+use crate::private_file;
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;

@@ -21,7 +21,6 @@ mod headers;
 pub mod leaf;
 pub mod listener;
 pub mod origins;
-mod private_file;
 mod relay;
 pub mod report;
 mod seen;

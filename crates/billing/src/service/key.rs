@@ -166,13 +166,8 @@ impl Billing {
         let mut draft = Draft::new();
         draft.create(cx, &key.id.text(), &doc)?;
         draft.create(&cx.operator(), &doc.hash, &Holder { tenant: cx.tenant, id: key.id.text() })?;
-        match self.commit(cx, draft, &key).await? {
-            Fate::Applied { .. } => Ok(key),
-            _ => match self.replay(cx).await? {
-                Some(done) => Ok(done),
-                None => Err(ServiceError::AlreadyExists { what: "API key", id: key.id.text() }),
-            },
-        }
+        let name = ("API key", key.id.text());
+        self.commit_new(cx, draft, key, name).await
     }
 
     /// Gives a key a new secret. The old one works until `previous_until`, the one before that no longer.

@@ -129,6 +129,21 @@ impl Billing {
         })
     }
 
+    /// Commits a draft that makes `made` under an id of its own. What the same call answered before stands, also when it was
+    /// made by somebody else at the same time.
+    async fn commit_new<T: serde::Serialize + serde::de::DeserializeOwned + Sync>(
+        &self,
+        cx: &Cx,
+        draft: Draft,
+        made: T,
+        (what, id): (&'static str, String),
+    ) -> Result<T, ServiceError> {
+        if let Fate::Applied { .. } = self.commit(cx, draft, &made).await? {
+            return Ok(made);
+        }
+        self.replay(cx).await?.ok_or(ServiceError::AlreadyExists { what, id })
+    }
+
     /// What a call with this idempotency key answered before. Ask before anything else, in every attempt.
     ///
     /// # Errors

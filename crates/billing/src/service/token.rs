@@ -225,13 +225,8 @@ impl Billing {
         draft.create(cx, &token.id.text(), &doc)?;
         draft.create(cx, &format!("{}/{}", budget.text(), token.id.text()), &OfBudget {})?;
         draft.create(&cx.operator(), &doc.hash, &Holder { tenant: cx.tenant, id: token.id.text() })?;
-        match self.commit(cx, draft, &token).await? {
-            Fate::Applied { .. } => Ok(token),
-            _ => match self.replay(cx).await? {
-                Some(done) => Ok(done),
-                None => Err(ServiceError::AlreadyExists { what: "token", id: token.id.text() }),
-            },
-        }
+        let name = ("token", token.id.text());
+        self.commit_new(cx, draft, token, name).await
     }
 
     /// Lets a token, and all that were made from it, do nothing any more. In the name of a token: itself, and what was made from it.

@@ -3,8 +3,8 @@
 use farthing_money::{Amount, MoneyError};
 
 use crate::{
-    AccountId, AssetId, NewAccount, NewAsset, NewHold, PostHold, Settlement, Sums, Timestamp, Transfer,
-    TransferId, VoidHold,
+    Account, AccountId, AssetId, NewAccount, NewAsset, NewHold, PostHold, Settlement, Sums, Timestamp,
+    Transfer, TransferId, VoidHold,
 };
 
 /// One thing that happened, its place in the order, and when.
@@ -103,10 +103,7 @@ impl Change {
     }
 
     /// The sums before it.
-    ///
-    /// # Errors
-    /// [`MoneyError`] when it cannot have led to these sums.
-    pub fn take_back(self, sums: Sums) -> Result<Sums, MoneyError> {
+    fn take_back(self, sums: Sums) -> Result<Sums, MoneyError> {
         let Sums { posted, pending } = sums;
         match self {
             Self::Post(amount) => Ok(Sums { posted: posted.checked_sub(amount)?, pending }),
@@ -130,6 +127,19 @@ pub struct Movement {
     pub asset: AssetId,
     /// How both sides change.
     pub change: Change,
+}
+
+impl Movement {
+    /// Makes `account`, which is one of the two, what it was before.
+    ///
+    /// # Errors
+    /// [`MoneyError`] when the movement cannot have led to its sums.
+    pub fn take_back(&self, account: &mut Account) -> Result<(), MoneyError> {
+        let totals = &mut account.totals;
+        let side = if self.debit == account.id { &mut totals.debits } else { &mut totals.credits };
+        *side = self.change.take_back(*side)?;
+        Ok(())
+    }
 }
 
 impl Entry {

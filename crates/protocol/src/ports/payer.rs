@@ -68,6 +68,20 @@ pub struct PayContext {
     pub witness: Option<Arc<dyn Witness>>,
 }
 
+impl PayContext {
+    /// Whether so much may be paid. Another asset's cap is no cap.
+    ///
+    /// # Errors
+    /// `over_cap`.
+    pub fn admit(&self, money: &Money) -> Result<(), Declined> {
+        if matches!(money.checked_cmp(&self.cap), Ok(order) if order.is_le()) {
+            return Ok(());
+        }
+        let why = format!("the seller asks for {money}, and at most {} may be paid", self.cap);
+        Err(Declined { code: "over_cap", why })
+    }
+}
+
 /// Why a challenge is not one this rail will pay; another offer may be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]

@@ -78,12 +78,8 @@ impl Payer for PrepaidPayer {
     }
 
     async fn pay(&self, challenge: &Challenge, context: PayContext) -> Result<PaymentProof, PayError> {
-        let quote = self.quote(challenge)?;
-        // The cap holds whatever a policy said before; another asset's cap is no cap.
-        if !matches!(quote.money.checked_cmp(&context.cap), Ok(order) if order.is_le()) {
-            let why = format!("the seller asks for {}, and at most {} may be paid", quote.money, context.cap);
-            return Err(Declined { code: "over_cap", why }.into());
-        }
+        // The cap holds whatever a policy said before.
+        context.admit(&self.quote(challenge)?.money)?;
         let signed =
             Signed { realm: &challenge.realm, challenge: &challenge.id, request: challenge.request.as_str() };
         let payload = PrepaidPayload {

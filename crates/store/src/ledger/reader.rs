@@ -1,9 +1,9 @@
 //! Questions about the past, answered from the file on a connection of their own. They never wait for the writer.
 
-use farthing_ledger::journal::{Change, Event, Movement, Sealed};
+use farthing_ledger::journal::{Event, Sealed};
 use farthing_ledger::record::{Order, Record, RecordKey, Scan};
 use farthing_ledger::store::{HistoryQuery, MAX_PAGE, Page};
-use farthing_ledger::{Account, AccountId, AccountState, AssetId, Sums, Timestamp};
+use farthing_ledger::{Account, AccountId, AccountState, AssetId, Timestamp};
 use farthing_money::Asset;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -101,22 +101,12 @@ pub(super) fn account_at(db: &Connection, shown: Shown, at: Timestamp) -> Result
         }
         next = linked.must_be_before(id)?;
         if let Some(movement) = linked.sealed.entry.event.movement() {
-            take_back(&mut account, &movement).map_err(|error| {
+            movement.take_back(&mut account).map_err(|error| {
                 Sql::Damaged(format!("the history of account {id} does not add up: {error}"))
             })?;
         }
     }
     Ok(Some(account))
-}
-
-fn take_back(account: &mut Account, movement: &Movement) -> Result<(), farthing_money::MoneyError> {
-    let undo = |sums: Sums| Change::take_back(movement.change, sums);
-    if movement.debit == account.id {
-        account.totals.debits = undo(account.totals.debits)?;
-    } else {
-        account.totals.credits = undo(account.totals.credits)?;
-    }
-    Ok(())
 }
 
 /// Entries after `seq`, the oldest first.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use farthing_ledger::journal::{Change, Movement, Sealed};
+use farthing_ledger::journal::Sealed;
 use farthing_ledger::record::{Order, Record, RecordKey, Scan};
 use farthing_ledger::store::{HistoryQuery, MAX_PAGE, Page};
-use farthing_ledger::{Account, AccountId, AccountState, Known, Sums, Timestamp, TransferId};
+use farthing_ledger::{Account, AccountId, AccountState, Known, Timestamp, TransferId};
 use futures_util::future::join;
 
 use super::error::Failure;
@@ -141,7 +141,7 @@ impl Reader {
                     return Ok(Some(account));
                 }
                 if let Some(movement) = sealed.entry.event.movement() {
-                    take_back(&mut account, &movement).map_err(|error| {
+                    movement.take_back(&mut account).map_err(|error| {
                         Damaged(format!("the history of account {id} does not add up: {error}"))
                     })?;
                 }
@@ -234,16 +234,6 @@ fn after_prefix(prefix: &str) -> String {
     }
     // Longer than any key.
     "\u{10ffff}".repeat(farthing_ledger::record::MAX_KEY / 4 + 1)
-}
-
-fn take_back(account: &mut Account, movement: &Movement) -> Result<(), farthing_money::MoneyError> {
-    let undo = |sums: Sums| Change::take_back(movement.change, sums);
-    if movement.debit == account.id {
-        account.totals.debits = undo(account.totals.debits)?;
-    } else {
-        account.totals.credits = undo(account.totals.credits)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

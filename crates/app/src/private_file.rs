@@ -13,12 +13,16 @@ pub fn directory(path: &Path) -> io::Result<()> {
 
 /// Writes `content` to `path`, durably and in one step. A new file is readable by its owner alone.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.unwrap_or_else(|| Path::new("."));
     // The mode of a temporary file is 0600 from its first moment.
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
+    // The name outlives a crash of the machine only with its directory.
+    #[cfg(unix)]
+    std::fs::File::open(directory)?.sync_all()?;
     Ok(())
 }
 
