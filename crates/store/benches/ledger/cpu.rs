@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cpu {
     pub all: Duration,
-    /// Of it, the ledger's writer, which is one thread.
+    /// Of it, the ledger's own threads: the one that decides and the one that writes.
     pub writer: Duration,
 }
 
@@ -20,7 +20,7 @@ impl Cpu {
             let spent = spent(&folder.join("schedstat"));
             cpu.all += spent;
             let name = std::fs::read_to_string(folder.join("comm")).unwrap_or_default();
-            if name.trim() == "ledger-writer" {
+            if ["ledger-writer", "ledger-disk"].contains(&name.trim()) {
                 cpu.writer += spent;
             }
         }

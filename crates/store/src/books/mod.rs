@@ -47,13 +47,15 @@ pub(crate) struct Tuning {
     /// Ids that the engine remembers. What is older is looked up in the journal when its id is not higher than all that
     /// were forgotten.
     pub(crate) remembered: usize,
+    /// From so many requests on, a batch is written by another thread than the one that decides, where there are two.
+    pub(crate) enough: usize,
     /// The engine's seed.
     pub(crate) seed: u64,
 }
 
 impl Tuning {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { shortest_round: 65_536, remembered: 1 << 17, seed }
+        Self { shortest_round: 65_536, remembered: 1 << 17, enough: 256, seed }
     }
 }
 

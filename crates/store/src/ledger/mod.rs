@@ -1,8 +1,8 @@
 //! [`SqliteLedger`]: a ledger in a SQLite file that one process owns.
 //!
-//! One thread owns the file and keeps every balance in memory. It drains its queue, decides the whole batch with
-//! [`farthing_ledger::Engine`], appends the entries to the journal as one transaction (WAL, synced at every commit), and
-//! answers after the commit. The journal is the truth; account rows are checkpoints that follow a few at a time, and
+//! One thread keeps every balance in memory. It drains its queue and decides the whole batch with [`farthing_ledger::Engine`];
+//! another owns the file, appends the entries to the journal as one transaction (WAL, synced at every commit), and answers after
+//! the commit, while the first decides the next batch. The journal is the truth; account rows are checkpoints that follow a few at a time, and
 //! start-up reads the checkpoints and the tail of the journal, whatever the ledger's age.
 //!
 //! Records stand in a table of the same file and change in the same transaction as the journal.
@@ -28,6 +28,7 @@ use crate::owned_file::Lock;
 
 mod audit;
 mod batch;
+mod disk;
 mod open;
 mod reader;
 mod recover;
@@ -39,8 +40,10 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use disk::Disk;
 pub use open::LedgerOpenError;
-use recover::Tuning;
+use recover::{Tuning, recover};
+use shelf::Shelf;
 use sql::Sql;
 use view::SharedView;
 use writer::{Reply, Request, Writer};
@@ -87,12 +90,16 @@ impl SqliteLedger {
         let lock = Lock::take(&path)?;
         let db = open::writer(&path)?;
         let readers = (open::reader(&path).map_err(broken)?, open::reader(&path).map_err(broken)?);
-        let writer = Writer::new((db, lock), path.clone(), tuning).map_err(broken)?;
-        let (view, commits) = (writer.view(), writer.commits());
+        let books = recover(&db, tuning).map_err(broken)?;
+        let shelf = Shelf::of(&db).map_err(broken)?;
+        let disk = Disk::new((db, lock), (path.clone(), tuning), (&books, &shelf));
+        let (view, commits) = (disk.view(), disk.commits());
+        let (line, disk) = disk.spawn().map_err(io)?;
+        let writer = Writer::new((books, shelf), path.clone(), line).map_err(broken)?;
         let (write, writes) = mpsc::channel(WRITES);
         let (read, reading) = read_with(readers.0).map_err(io)?;
         let (past, reading_past) = read_with(readers.1).map_err(io)?;
-        let threads = vec![writer.spawn(writes).map_err(io)?, reading, reading_past];
+        let threads = vec![writer.spawn(writes).map_err(io)?, disk, reading, reading_past];
         let (writer, reader, past) = (Some(write), Some(read), Some(past));
         Ok(Self { path, view, writer, reader, past, commits, threads })
     }

@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 use farthing_ledger::record::{Expect, RecordChange, RecordKey, Version, add_to_counter};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::batch::RecordRow;
 use super::sql::{self, Sql};
 
 /// About so many bytes of unchanged records are kept.
@@ -55,11 +56,6 @@ impl Shelf {
 
     fn empty(version: Version) -> Self {
         Self { version, slots: HashMap::new(), unwritten: Vec::new(), size: 0, unwritten_size: 0 }
-    }
-
-    /// Whether something is to be written.
-    pub(super) fn has_changes(&self) -> bool {
-        !self.unwritten.is_empty()
     }
 
     /// About how many bytes are to be written.
@@ -139,35 +135,24 @@ impl Shelf {
         true
     }
 
-    /// Writes what was changed in the transaction that is open.
-    pub(super) fn write(&mut self, db: &Connection) -> Result<(), Sql> {
-        if self.unwritten.is_empty() {
-            return Ok(());
-        }
-        self.unwritten.sort_unstable();
-        let mut put = db.prepare_cached("INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3, ?4, ?5)")?;
-        let mut delete = db.prepare_cached("DELETE FROM record WHERE kind = ?1 AND key = ?2")?;
+    /// Gives away what was changed, as the rows that are to be written.
+    pub(super) fn hand_over(&mut self, rows: &mut Vec<RecordRow>) {
         for at in self.unwritten.drain(..) {
             let Some(slot) = self.slots.get_mut(&at) else { continue };
             slot.is_written = true;
-            match &slot.now {
-                Some(content) => {
-                    let Content { revision, body } = content;
-                    let proof = sql::record_proof(at.table.name(), &at.key, (*revision, body));
-                    put.execute(params![at.table.name(), at.key, sql::signed(revision.0), body, proof])?;
-                }
-                None => drop(delete.execute(params![at.table.name(), at.key])?),
-            }
+            rows.push(RecordRow { at, content: slot.now.clone() });
         }
         self.unwritten_size = 0;
-        let last = sql::signed(self.version.0);
-        db.prepare_cached("UPDATE record_version SET version = ?1")?.execute([last])?;
-        Ok(())
+    }
+
+    /// Whether it should be tidied.
+    pub(super) const fn is_too_big(&self) -> bool {
+        self.size > KEPT
     }
 
     /// Forgets everything when it has become too much. Only when all is written.
     pub(super) fn tidy(&mut self) {
-        if self.size > KEPT && self.unwritten.is_empty() {
+        if self.is_too_big() && self.unwritten.is_empty() {
             *self = Self::empty(self.version);
         }
     }

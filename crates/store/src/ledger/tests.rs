@@ -22,7 +22,7 @@ mod damage;
 mod full;
 
 /// So small that every batch outgrows it: holds get rows, ids are forgotten and looked up, rounds complete.
-const TINY: Tuning = Tuning { shortest_round: 8, remembered: 4, seed: 3 };
+const TINY: Tuning = Tuning { shortest_round: 8, remembered: 4, enough: 1, seed: 3 };
 
 struct Files {
     folder: TempDir,
@@ -121,7 +121,13 @@ async fn a_long_history_equals_the_model_through_many_restarts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_calls_on_a_wallet_for_four_hundred() {
-    let files = Files::new(Tuning::new(1));
+    for tuning in [Tuning::new(1), TINY] {
+        a_thousand_calls(tuning).await;
+    }
+}
+
+async fn a_thousand_calls(tuning: Tuning) {
+    let files = Files::new(tuning);
     let ledger = Arc::new(files.open());
     ledger.transact(at(1), opening(400)).await.unwrap();
     let calls: Vec<_> = (2_001..=3_000_u128)
@@ -163,7 +169,13 @@ async fn strangers_are_left_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_works_on_a_wallet_for_four_hundred() {
-    let files = Files::new(Tuning::new(1));
+    for tuning in [Tuning::new(1), TINY] {
+        a_thousand_works(tuning).await;
+    }
+}
+
+async fn a_thousand_works(tuning: Tuning) {
+    let files = Files::new(tuning);
     let ledger = Arc::new(files.open());
     ledger.transact(at(1), opening(400)).await.unwrap();
     let calls: Vec<_> = (0..1_000_u128)

@@ -54,16 +54,15 @@ impl View {
         self.accounts.get(*self.places.get(&id)?).copied()
     }
 
-    /// Takes over what changed since the engine's last commit.
-    pub(super) fn update(&mut self, books: &Books, changed: &[usize]) {
-        self.head = books.chain.head();
-        for place in changed {
-            let shown = Shown { account: books.engine.accounts()[*place], last_seq: books.last_seq[*place] };
+    /// Takes over what changed with the commit that ends with `head`.
+    pub(super) fn update(&mut self, head: Head, changed: &[(usize, Shown)]) {
+        self.head = head;
+        for (place, shown) in changed {
             match self.accounts.get_mut(*place) {
-                Some(old) => *old = shown,
+                Some(old) => *old = *shown,
                 None => {
                     self.places.insert(shown.account.id, self.accounts.len());
-                    self.accounts.push(shown);
+                    self.accounts.push(*shown);
                 }
             }
         }

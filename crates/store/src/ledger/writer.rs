@@ -1,8 +1,6 @@
-//! The writer: one thread that owns the file and the books. It takes whatever is queued, decides it in memory, writes it as
-//! one transaction, and answers after the commit (group commit): one sync of the disk serves everybody who waited for the
-//! last one.
+//! The writer: one thread that owns the books. It takes whatever is queued, decides it in memory, and hands it to the disk as
+//! one transaction ([`super::disk`]); while that is written, it decides the next one.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,17 +12,18 @@ use farthing_ledger::{
     Account, Command, Decision, Known, Memory, NewHold, Outcome, Step, Timestamp, TransferId,
 };
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-use super::recover::{Books, Tuning, recover};
+use super::batch::{Answer, Batch};
+use super::disk::{Line, Look};
+use super::open;
+use super::recover::Books;
 use super::shelf::Shelf;
 use super::sql::{self, Sql};
-use super::view::{SharedView, View};
-use super::{batch, open};
-use crate::owned_file::Lock;
 
-/// The most requests, and about the most steps and changes, and bytes of records, of one transaction.
-const MAX_REQUESTS: usize = 4_096;
+/// The most requests, and about the most steps and changes, and bytes of records, of one transaction. More would leave the disk
+/// waiting for decisions, and then decisions for the disk.
+const MAX_REQUESTS: usize = 512;
 const MAX_STEPS: usize = farthing_ledger::store::MAX_STEPS;
 const MAX_BYTES: usize = 32 << 20;
 
@@ -32,6 +31,9 @@ const MAX_BYTES: usize = 32 << 20;
 /// as long.
 const PAUSE: Duration = Duration::from_micros(20);
 const PAUSES: usize = 16;
+
+/// How long the writer looks away from its queue at most while the disk is busy.
+const GLANCE: Duration = Duration::from_micros(200);
 
 /// Where an answer goes. Nobody may be waiting any more; what was asked happens all the same.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -45,45 +47,22 @@ pub(super) enum Request {
 }
 
 pub(super) struct Writer {
+    /// Sees what is durable. What is not, books and shelf have in memory.
     db: Connection,
     books: Books,
     shelf: Shelf,
     decision: Decision,
     /// For every entry of the decision, the commit that it belongs to.
     versions: Vec<Version>,
-    view: SharedView,
-    /// The last commit that is durable; gone when the writer is lost, so that nobody waits for ever.
-    announce: Option<watch::Sender<Version>>,
+    /// What is decided and not handed to the disk.
+    batch: Box<Batch>,
+    line: Line,
+    health: Health,
+    /// How many were in the last batch.
+    last: usize,
+    /// Entries since the books last forgot the oldest ids.
+    grown: usize,
     path: PathBuf,
-    _lock: Lock,
-}
-
-/// Waits a moment for those who were answered with the last batch, as long as more of them come: callers who call again and
-/// again would otherwise fall apart into a few who are written at once and many who wait for them, and each commit costs a
-/// sync of the disk.
-fn gather(queue: &mut mpsc::Receiver<Request>, requests: &mut Vec<Request>, last: usize) {
-    for _ in 0..PAUSES {
-        let before = requests.len();
-        if before >= last {
-            return;
-        }
-        std::thread::sleep(PAUSE);
-        while requests.len() < MAX_REQUESTS
-            && let Ok(request) = queue.try_recv()
-        {
-            requests.push(request);
-        }
-        if requests.len() == before {
-            return;
-        }
-    }
-}
-
-/// What becomes of a work when its batch is durable.
-enum Verdict {
-    Decided { outcomes: Range<usize>, version: Version, is_refused: bool },
-    Conflict { at: usize },
-    Failed(StoreError),
 }
 
 /// Whether the writer can go on.
@@ -95,91 +74,116 @@ enum Health {
 }
 
 impl Writer {
-    /// A writer for the file behind `db`, which `lock` locks.
-    pub(super) fn new((db, lock): (Connection, Lock), path: PathBuf, tuning: Tuning) -> Result<Self, Sql> {
-        let books = recover(&db, tuning)?;
-        let view = SharedView::of(&books);
-        let shelf = Shelf::of(&db)?;
-        let announce = Some(watch::Sender::new(shelf.version));
-        let (decision, versions) = (Decision::default(), Vec::new());
-        Ok(Self { db, books, shelf, decision, versions, view, announce, path, _lock: lock })
-    }
-
-    /// The last commit that is durable, as it changes.
-    pub(super) fn commits(&self) -> watch::Receiver<Version> {
-        match &self.announce {
-            Some(announce) => announce.subscribe(),
-            None => watch::Sender::new(Version(0)).subscribe(),
-        }
-    }
-
-    pub(super) fn view(&self) -> SharedView {
-        self.view.clone()
+    /// A writer with the books of the file at `path`, which the disk at the other end of `line` owns.
+    pub(super) fn new((books, shelf): (Books, Shelf), path: PathBuf, line: Line) -> Result<Self, Sql> {
+        Ok(Self {
+            db: open::reader(&path)?,
+            books,
+            shelf,
+            decision: Decision::default(),
+            versions: Vec::new(),
+            batch: Box::default(),
+            line,
+            health: Health::Sound,
+            last: 0,
+            grown: 0,
+            path,
+        })
     }
 
     /// Runs until every sender is gone.
     pub(super) fn spawn(mut self, mut queue: mpsc::Receiver<Request>) -> std::io::Result<JoinHandle<()>> {
-        std::thread::Builder::new().name("ledger-writer".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("ledger-writer".to_owned());
+        thread.spawn(move || {
             let mut requests = Vec::with_capacity(MAX_REQUESTS);
-            let mut health = Health::Sound;
-            let mut last = 0;
-            while queue.blocking_recv_many(&mut requests, MAX_REQUESTS) > 0 {
-                gather(&mut queue, &mut requests, last);
-                last = requests.len();
-                let mut waiting = requests.drain(..).peekable();
-                while waiting.peek().is_some() && health == Health::Sound {
-                    health = self.serve(&mut waiting);
+            while self.take(&mut queue, &mut requests) {
+                for request in requests.drain(..) {
+                    self.serve(request);
                 }
-                waiting.for_each(Request::refuse);
+                self.absorb();
+                self.pass_on();
             }
         })
     }
 
-    /// Decides, writes and answers as many of the waiting requests as go into one transaction.
-    fn serve(&mut self, waiting: &mut impl Iterator<Item = Request>) -> Health {
-        let mut pending: Vec<(Reply<Committed>, Verdict)> = Vec::new();
-        let mut weight = 0;
-        for request in waiting {
-            match request {
-                Request::Work { work, reply } => {
-                    weight += work.steps.len() + work.records.len();
-                    let verdict = self.decide(work).unwrap_or_else(|error| Verdict::Failed(error.into()));
-                    pending.push((reply, verdict));
-                }
-                // What is asked sees all that was decided before it: it is answered after the commit, like the rest.
-                read => {
-                    let health = self.finish(pending);
-                    if health == Health::Sound {
-                        self.answer(read);
-                    } else {
-                        read.refuse();
-                    }
-                    return health;
-                }
-            }
-            if weight >= MAX_STEPS || self.shelf.unwritten_size() >= MAX_BYTES {
-                break;
-            }
+    /// Takes what is queued. Waits for something only when nothing is decided that waits for the disk. False: nobody is left who
+    /// could ask, and all is handed over.
+    fn take(&mut self, queue: &mut mpsc::Receiver<Request>, requests: &mut Vec<Request>) -> bool {
+        if self.batch.is_empty() && queue.blocking_recv_many(requests, MAX_REQUESTS) == 0 {
+            return false;
         }
-        self.finish(pending)
+        take_more(queue, requests);
+        if self.line.look() == Look::Idle {
+            let expected = self.last.min(self.books.tuning.enough).saturating_sub(self.batch.answers.len());
+            gather(queue, requests, expected);
+        }
+        true
+    }
+
+    /// Brings the batch to the disk. A small one, for which the disk would only wait, is written here: to wake another thread
+    /// costs more than to decide a few requests at the same time.
+    fn pass_on(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let is_enough = self.batch.answers.len() >= self.books.tuning.enough;
+        match self.line.look() {
+            Look::Failed => self.reopen(),
+            Look::Idle if !is_enough => self.write_here(),
+            Look::Busy if !is_enough => self.line.glance(GLANCE),
+            Look::Idle | Look::Busy => self.put(),
+        }
+    }
+
+    /// Decides one request; its answer waits for the disk, so that nobody sees what could still be lost.
+    fn serve(&mut self, request: Request) {
+        if self.batch.is_empty() {
+            self.line.take_back(&mut self.batch);
+        }
+        if self.is_full() {
+            self.absorb();
+            self.put();
+            self.line.wait_for_room();
+        }
+        if self.line.look() == Look::Failed {
+            self.reopen();
+        }
+        if self.health == Health::Lost {
+            return request.refuse();
+        }
+        let answer = match request {
+            Request::Work { work, reply } => {
+                self.batch.weight += work.steps.len() + work.records.len();
+                Answer::Work(reply, self.decide(work))
+            }
+            Request::Known { id, reply } => Answer::Known(reply, self.known(id)),
+            Request::Due { now, limit, reply } => Answer::Due(reply, self.books.engine.due(now, limit)),
+            Request::Snapshot { reply } => Answer::Snapshot(reply),
+        };
+        self.batch.answers.push(answer);
+    }
+
+    fn is_full(&self) -> bool {
+        self.batch.answers.len() >= MAX_REQUESTS
+            || self.batch.weight >= MAX_STEPS
+            || self.batch.size + self.shelf.unwritten_size() >= MAX_BYTES
     }
 
     /// Decides one work: what its records have to be, then its steps, then what becomes of the records. After an error nothing
     /// of it happened.
-    fn decide(&mut self, work: Work) -> Result<Verdict, Sql> {
+    fn decide(&mut self, work: Work) -> Result<Committed, StoreError> {
         let Work { now, steps, records } = work;
         let shelf = &mut self.shelf;
         shelf.fetch(&self.db, &records)?;
         if let Some(at) = shelf.conflict(&records) {
-            return Ok(Verdict::Conflict { at });
+            return Ok(Committed::Conflict { at });
         }
         let records = shelf.work_out(records)?;
         self.load(&steps)?;
         let start = self.decision.outcomes.len();
         self.books.engine.decide(now, &steps, &mut self.decision);
-        let outcomes = start..self.decision.outcomes.len();
-        let is_rejected = |outcome: &Outcome| matches!(outcome, Outcome::Rejected(_));
-        let is_refused = self.decision.outcomes[start..].iter().any(is_rejected);
+        let outcomes = self.decision.outcomes[start..].to_vec();
+        let is_refused = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Rejected(_)));
         let version = Version(self.shelf.version.0 + 1);
         let entries = self.decision.entries.len();
         let mut has_changed = entries > self.versions.len();
@@ -192,7 +196,10 @@ impl Writer {
             self.versions.resize(entries, version);
             self.shelf.version = version;
         }
-        Ok(Verdict::Decided { outcomes, version: self.shelf.version, is_refused })
+        if is_refused {
+            return Ok(Committed::Refused { outcomes });
+        }
+        Ok(Committed::Applied { outcomes, version: self.shelf.version })
     }
 
     /// Gives the engine what the file knows about ids that it has forgotten.
@@ -218,142 +225,105 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what was decided, and answers.
-    fn finish(&mut self, pending: Vec<(Reply<Committed>, Verdict)>) -> Health {
-        let health = match self.persist() {
-            Ok(()) => {
-                for (reply, verdict) in pending {
-                    // A receiver that is gone has lost interest; that is its business.
-                    drop(reply.send(verdict.answer(&self.decision.outcomes)));
-                }
-                Health::Sound
-            }
-            Err(failure) => {
-                tracing::error!(error = %failure.error(), "the ledger could not be written");
-                let health = self.reopen();
-                for (reply, _) in pending {
-                    drop(reply.send(Err(failure.answer())));
-                }
-                health
-            }
-        };
+    fn known(&self, id: TransferId) -> Result<Option<Known>, StoreError> {
+        match self.books.engine.memory(id) {
+            Memory::Known => Ok(self.books.engine.known(id).copied()),
+            Memory::New => Ok(None),
+            Memory::Unsure => Ok(sql::known(&self.db, id)?),
+        }
+    }
+
+    /// Puts what was decided into the batch.
+    fn absorb(&mut self) {
+        let decided = (self.decision.entries.as_slice(), self.versions.as_slice());
+        let added = self.batch.add((&mut self.books, &mut self.shelf), decided);
+        self.books.engine.commit();
         self.decision.clear();
         self.versions.clear();
-        health
-    }
-
-    fn persist(&mut self) -> Result<(), Failure> {
-        let (books, shelf) = (&mut self.books, &mut self.shelf);
-        if self.decision.entries.is_empty() && !shelf.has_changes() {
-            // Nothing was accepted, so nothing changed.
-            books.engine.commit();
-            return Ok(());
-        }
-        let entries = (self.decision.entries.as_slice(), self.versions.as_slice());
-        batch::write(&self.db, (books, shelf), entries).map_err(Failure::Before)?;
-        batch::commit(&self.db).map_err(Failure::AtCommit)?;
-        let changed = books.engine.changed();
-        books.engine.commit();
-        self.view.write().update(books, &changed);
-        books.engine.forget(books.tuning.remembered);
-        shelf.tidy();
-        self.announce();
-        Ok(())
-    }
-
-    fn announce(&self) {
-        if let Some(announce) = &self.announce {
-            announce.send_replace(self.shelf.version);
+        if let Err(error) = added {
+            tracing::error!(%error, "the ledger contradicts itself; it is read again");
+            self.reopen();
         }
     }
 
-    /// Forgets everything and reads it back from the file: what is on disk is what counts.
-    fn reopen(&mut self) -> Health {
-        let again = || -> Result<(Connection, Books, Shelf), Sql> {
-            let db = open::writer(&self.path).map_err(|error| Sql::Damaged(error.to_string()))?;
-            let books = recover(&db, self.books.tuning)?;
-            let shelf = Shelf::of(&db)?;
-            Ok((db, books, shelf))
-        };
-        if !self.db.is_autocommit()
-            && let Err(error) = self.db.execute_batch("ROLLBACK")
-        {
-            tracing::error!(%error, "a transaction could not be rolled back");
+    fn write_here(&mut self) {
+        self.last = self.batch.answers.len();
+        self.grown += self.batch.entries.len();
+        self.line.write_here(&mut self.batch);
+        self.forget();
+    }
+
+    /// Puts the batch down for the disk's thread.
+    fn put(&mut self) {
+        self.last = self.batch.answers.len();
+        self.grown += self.batch.entries.len();
+        self.batch = self.line.put(std::mem::take(&mut self.batch));
+        self.forget();
+    }
+
+    /// Forgets the oldest ids and records, when there are too many.
+    fn forget(&mut self) {
+        let remembered = self.books.tuning.remembered;
+        if self.grown <= remembered / 4 && !self.shelf.is_too_big() {
+            return;
         }
-        match again() {
-            Ok((db, books, shelf)) => {
-                self.db = db;
-                self.books = books;
-                self.shelf = shelf;
-                *self.view.write() = View::of(&self.books);
-                self.announce();
-                Health::Sound
-            }
-            Err(error) => {
-                tracing::error!(%error, "the ledger could not be read back; it is closed");
-                self.announce = None;
-                Health::Lost
-            }
+        // What is forgotten is looked up in the file, so it has to be there.
+        self.line.drain();
+        if self.line.look() == Look::Idle {
+            self.shelf.tidy();
+            self.books.engine.forget(remembered);
+            self.grown = 0;
         }
     }
 
-    fn answer(&self, request: Request) {
-        match request {
-            Request::Known { id, reply } => {
-                let known = match self.books.engine.memory(id) {
-                    Memory::Known => Ok(self.books.engine.known(id).copied()),
-                    Memory::New => Ok(None),
-                    Memory::Unsure => sql::known(&self.db, id).map_err(StoreError::from),
-                };
-                drop(reply.send(known));
-            }
-            Request::Due { now, limit, reply } => drop(reply.send(Ok(self.books.engine.due(now, limit)))),
-            Request::Snapshot { reply } => {
-                let view = self.view.read();
-                drop(reply.send(Ok((view.head, view.accounts()))));
-            }
-            Request::Work { reply, .. } => drop(reply.send(Err(StoreError::Closed))),
+    /// Forgets everything, and reads it back from the file. What is decided and not written is as if it had never been asked.
+    fn reopen(&mut self) {
+        self.line.drain();
+        self.refuse_batch();
+        self.line.take_back(&mut self.batch);
+        self.refuse_batch();
+        self.decision.clear();
+        self.versions.clear();
+        let read = self.line.reopen().and_then(|read| Ok((read, open::reader(&self.path)?)));
+        match read {
+            Ok(((books, shelf), db)) => (self.books, self.shelf, self.db) = (books, shelf, db),
+            Err(error) => self.lose(&error),
         }
+    }
+
+    fn refuse_batch(&mut self) {
+        let again = || StoreError::Retryable("what was decided before it could not be written".into());
+        self.batch.answers.drain(..).for_each(|answer| answer.refuse(again));
+        self.batch.clear();
+    }
+
+    fn lose(&mut self, error: &Sql) {
+        tracing::error!(%error, "the ledger is closed");
+        self.health = Health::Lost;
     }
 }
 
-impl Verdict {
-    fn answer(self, all: &[Outcome]) -> Result<Committed, StoreError> {
-        match self {
-            Self::Decided { outcomes, version, is_refused } => {
-                let outcomes = all[outcomes].to_vec();
-                Ok(if is_refused {
-                    Committed::Refused { outcomes }
-                } else {
-                    Committed::Applied { outcomes, version }
-                })
-            }
-            Self::Conflict { at } => Ok(Committed::Conflict { at }),
-            Self::Failed(error) => Err(error),
-        }
+fn take_more(queue: &mut mpsc::Receiver<Request>, requests: &mut Vec<Request>) {
+    while requests.len() < MAX_REQUESTS
+        && let Ok(request) = queue.try_recv()
+    {
+        requests.push(request);
     }
 }
 
-/// Where a batch failed.
-enum Failure {
-    /// Before the commit: nothing was written.
-    Before(Sql),
-    /// At the commit: it may have been written.
-    AtCommit(Sql),
-}
-
-impl Failure {
-    const fn error(&self) -> &Sql {
-        match self {
-            Self::Before(error) | Self::AtCommit(error) => error,
+/// Waits a moment for those who were answered with the last batch, as long as more of them come: callers who call again and
+/// again would otherwise fall apart into a few who are written at once and many who wait for them, and each commit costs a
+/// sync of the disk.
+fn gather(queue: &mut mpsc::Receiver<Request>, requests: &mut Vec<Request>, expected: usize) {
+    for _ in 0..PAUSES {
+        let before = requests.len();
+        if before >= expected {
+            return;
         }
-    }
-
-    fn answer(&self) -> StoreError {
-        let text = self.error().to_string();
-        match self {
-            Self::Before(_) => StoreError::Retryable(text.into()),
-            Self::AtCommit(_) => StoreError::Unknown(text.into()),
+        std::thread::sleep(PAUSE);
+        take_more(queue, requests);
+        if requests.len() == before {
+            return;
         }
     }
 }

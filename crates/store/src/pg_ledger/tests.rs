@@ -24,7 +24,7 @@ mod plans;
 mod race;
 
 /// So small that every batch outgrows it: holds get rows, ids are forgotten and looked up, rounds complete.
-const TINY: Tuning = Tuning { shortest_round: 8, remembered: 4, seed: 3 };
+const TINY: Tuning = Tuning { shortest_round: 8, remembered: 4, enough: 1, seed: 3 };
 
 /// A database, in which every fresh ledger is another shard.
 struct Databases {

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command as Process, Stdio};
+use std::sync::Arc;
 
 use farthing_ledger::record::{Committed, Expect, RecordStore, Version};
 use farthing_ledger::store::LedgerStore;
@@ -12,6 +13,7 @@ use farthing_ledger::{Known, TransferId};
 use tempfile::TempDir;
 
 use super::{TINY, at};
+use crate::books::Tuning;
 use crate::ledger::{SqliteLedger, verify_file};
 
 async fn pay_and_write(ledger: &SqliteLedger, n: u128) -> Result<Committed, &'static str> {
@@ -30,7 +32,8 @@ async fn child_on_a_full_disk() {
     if !std::path::Path::new("ledger.db").exists() {
         return;
     }
-    let ledger = SqliteLedger::open_tuned("ledger.db".into(), TINY).unwrap();
+    let enough = std::fs::read_to_string("enough").unwrap().parse().unwrap();
+    let ledger = Arc::new(SqliteLedger::open_tuned("ledger.db".into(), Tuning { enough, ..TINY }).unwrap());
     let mut n = 0;
     let code = loop {
         match pay_and_write(&ledger, n).await {
@@ -44,8 +47,8 @@ async fn child_on_a_full_disk() {
         let error = pay_and_write(&ledger, n).await.unwrap_err();
         assert!(["ledger_unavailable", "ledger_outcome_unknown"].contains(&error), "{error}");
         assert_eq!(paid(&ledger).await, n);
-        assert_eq!(get(&ledger, "paid").await.unwrap().body, format!("[\"{n}\"]"));
-        assert_eq!(get(&ledger, &format!("paid/{n}")).await, None);
+        assert_eq!(get(&*ledger, "paid").await.unwrap().body, format!("[\"{n}\"]"));
+        assert_eq!(get(&*ledger, &format!("paid/{n}")).await, None);
         assert_eq!(ledger.known(TransferId::from_u128(5_000 + n)).await.unwrap(), None);
         assert!(matches!(
             ledger.known(TransferId::from_u128(5_000)).await.unwrap(),
@@ -54,6 +57,20 @@ async fn child_on_a_full_disk() {
         assert_eq!(ledger.changed(Version(0)).await.unwrap(), Version(1 + u64::try_from(n).unwrap()));
         ledger.verify().await.unwrap().unwrap();
     }
+    // Many at once: some are decided while others fail, and rest on nothing.
+    let calls: Vec<_> = (n..n + 40)
+        .map(|n| {
+            let ledger = Arc::clone(&ledger);
+            tokio::spawn(async move { pay_and_write(&ledger, n).await })
+        })
+        .collect();
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err();
+        assert!(["ledger_unavailable", "ledger_outcome_unknown"].contains(&error), "{error}");
+    }
+    assert_eq!(paid(&ledger).await, n);
+    assert_eq!(get(&*ledger, "paid").await.unwrap().body, format!("[\"{n}\"]"));
+    ledger.verify().await.unwrap().unwrap();
     println!("full {n} {code}");
     // Somebody makes room. It takes commands again, the same ledger, with all that it had.
     let mut line = String::new();
@@ -69,11 +86,18 @@ async fn child_on_a_full_disk() {
 
 #[tokio::test]
 async fn a_full_disk_takes_nothing_back_and_breaks_nothing() {
+    // Written by the thread that decides, and by the other one.
+    fill_the_disk(256).await;
+    fill_the_disk(1).await;
+}
+
+async fn fill_the_disk(enough: usize) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("ledger.db");
     let ledger = SqliteLedger::open_tuned(path.clone(), TINY).unwrap();
     ledger.transact(at(1), opening(1_000_000)).await.unwrap();
     drop(ledger);
+    std::fs::write(folder.path().join("enough"), enough.to_string()).unwrap();
     // Blocks of 512 bytes or 1,024, as the shell likes. Without the trap the kernel would end the process.
     let mut child = Process::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -S -f 1500; exec \"$0\" \"$@\""])
