@@ -36,6 +36,8 @@ struct Desk {
     is_busy: bool,
     /// The writer has ended.
     is_over: bool,
+    /// The disk's thread has ended in the middle of something.
+    is_broken: bool,
     /// The last batch, emptied, for its room.
     spare: Option<Box<Batch>>,
     /// Whom to wake when a batch was taken or is written.
@@ -142,7 +144,12 @@ impl Line {
 
     /// Reads everything again: what is on disk is what counts.
     pub(super) fn reopen(&self) -> Result<Read, Sql> {
-        self.0.disk().reopen()
+        let mut disk = self.0.disk();
+        if self.0.desk().is_broken {
+            disk.close();
+            return Err(Sql::Damaged("the thread that writes has ended".to_owned()));
+        }
+        disk.reopen()
     }
 }
 
@@ -182,6 +189,20 @@ impl Shared {
         desk.wake_writer();
         drop(self.work.wait(desk));
         Goes::On
+    }
+}
+
+/// Tells the writer when the disk's thread panics: nobody may wait for it for ever.
+struct Broken<'a>(&'a Shared);
+
+impl Drop for Broken<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut desk = self.0.desk();
+            desk.is_broken = true;
+            self.0.has_failed.store(true, Ordering::Release);
+            desk.wake_writer();
+        }
     }
 }
 
@@ -259,7 +280,11 @@ impl Disk {
         let shared = Arc::new(Shared { desk, work, disk: Mutex::new(self), has_failed });
         let line = Line(Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("ledger-disk".to_owned());
-        Ok((line, thread.spawn(move || while shared.work() == Goes::On {})?))
+        let work = move || {
+            let _broken = Broken(&shared);
+            while shared.work() == Goes::On {}
+        };
+        Ok((line, thread.spawn(work)?))
     }
 
     /// Writes a batch, shows it, and answers.
@@ -307,10 +332,15 @@ impl Disk {
             }
             Err(error) => {
                 tracing::error!(%error, "the ledger could not be read back; it is closed");
-                self.announce = None;
+                self.close();
             }
         }
         read
+    }
+
+    /// Lets nobody wait for a commit any more.
+    fn close(&mut self) {
+        self.announce = None;
     }
 
     fn read_again(&mut self) -> Result<Read, Sql> {
@@ -437,4 +467,45 @@ fn write_records(db: &Connection, batch: &Batch) -> Result<(), Sql> {
     let last = sql::signed(batch.version.0);
     db.prepare_cached("UPDATE record_version SET version = ?1")?.execute([last])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A panic of the disk's thread is told: nobody waits for it for ever, and nothing is decided any more.
+    #[test]
+    fn a_disk_that_breaks_is_told() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("ledger.db");
+        let lock = Lock::take(&path).unwrap();
+        let db = open::writer(&path).unwrap();
+        let tuning = Tuning::new(1);
+        let (books, shelf) = (recover(&db, tuning).unwrap(), Shelf::of(&db).unwrap());
+        let disk = Disk::new((db, lock), (path, tuning), (&books, &shelf));
+        let commits = disk.commits();
+        let (line, thread) = disk.spawn().unwrap();
+        let mut batch = Box::<Batch>::default();
+        // No bytes are where it says that its body is.
+        batch.entries.push(EntryRow {
+            seq: 1,
+            body: 0..1,
+            hash: [0; 32],
+            id: None,
+            ends: None,
+            prev: None,
+            version: 1,
+        });
+        line.put(batch);
+        line.drain();
+        line.wait_for_room();
+        assert_eq!(line.look(), Look::Failed);
+        assert!(line.reopen().is_err());
+        assert!(commits.has_changed().is_err(), "nobody waits for a commit");
+        assert!(thread.join().is_err());
+    }
 }
