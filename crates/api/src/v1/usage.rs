@@ -1,8 +1,9 @@
 //! `/v1/usage_events` and `/v1/subjects`: what was used, priced and charged as it is told, and the units of work it rolls up under.
 
+use farthing_billing::service::hold::NewRefund;
 use farthing_billing::service::key::Scope;
 use farthing_billing::service::subject::Subject;
-use farthing_billing::service::usage::{NewUsage, Recorded, UsageDoc, UsageId};
+use farthing_billing::service::usage::{NewUsage, Recorded, UsageDoc, UsageId, UsageRefund};
 use farthing_billing::{CustomerId, SubjectId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ const COLUMNS: &[&str] = &[
     "cost",
     "occurred_ms",
     "recorded_ms",
+    "refunded",
 ];
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -50,6 +52,15 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .csv(COLUMNS),
         Operation::get("/v1/usage_events/{usage}", usage("getUsage", read, "Get an event"), get),
+        Operation::post(
+            "/v1/usage_events/{usage}/refund",
+            usage(
+                "refundUsage",
+                write,
+                "What was charged for an event, or a part of it, goes back where it came from",
+            ),
+            refund,
+        ),
         Operation::get(
             "/v1/customers/{customer}/subjects",
             subjects("listSubjects", "List a customer's units of work with their totals"),
@@ -162,6 +173,10 @@ async fn list(call: Call<Nothing, Which>) -> Result<Listed<UsageDoc>, Problem> {
 
 async fn get(call: Call<OfUsage>) -> Result<Done<UsageDoc>, Problem> {
     Ok(Done(call.billing.usage(&call.cx, call.path.usage.0).await?))
+}
+
+async fn refund(call: Call<OfUsage, Nothing, NewRefund>) -> Result<Done<UsageRefund>, Problem> {
+    Ok(Done(call.billing.refund_usage(&call.cx, call.path.usage.0, &call.body).await?))
 }
 
 async fn list_subjects(call: Call<OfCustomer, PageParams>) -> Result<Listed<Subject>, Problem> {

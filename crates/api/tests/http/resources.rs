@@ -320,7 +320,20 @@ async fn usage(server: &Server, key: &str, customer: &str) {
     let report = server.get(key, &format!("/v1/reports/margin?{which}")).await.ok();
     let mine = report["data"].as_array().unwrap().iter().find(|row| row["id"] == customer).unwrap();
     assert_eq!((&mine["revenue"], &mine["cost"]), (&json!("24"), &json!("10")));
-    server.get(key, &format!("/v1/reports/margin?{which}&format=csv")).await;
+    let back =
+        server.post(key, &format!("/v1/usage_events/{id}/refund"), json!({ "amount": "5" })).await.ok();
+    assert_eq!(
+        (&back["amount"], &back["refunded"], &back["price"]),
+        (&json!("5"), &json!("5"), &json!("12"))
+    );
+    let too_much = server.post(key, &format!("/v1/usage_events/{id}/refund"), json!({ "amount": "8" })).await;
+    assert_eq!(too_much.refusal(), (409, "refund_exceeds_spent"));
+    let csv = server.get(key, &format!("/v1/reports/margin?{which}&format=csv")).await.text;
+    let head = "id,name,events,quantity,revenue,cost,margin,margin_millionths,refunded,charged_back";
+    assert_eq!(csv.lines().next(), Some(head));
+    // The wallet's tests took 800 back.
+    let mine = csv.lines().find(|line| line.starts_with(customer)).unwrap();
+    assert!(mine.ends_with(",2,8,24,10,9,473684,5,800"), "{mine}");
     server.get(key, &format!("/v1/reports/margin/top?{which}&order=margin")).await.ok();
     let now = server.stage_ms();
     let series =

@@ -63,7 +63,7 @@ pub struct Subject {
 pub struct SubjectTotal {
     /// The asset's code.
     pub asset: String,
-    /// Revenue, cost, margin.
+    /// Revenue, what was given back, cost, margin.
     #[serde(flatten)]
     pub figures: Figures,
 }

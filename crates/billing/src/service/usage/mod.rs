@@ -6,8 +6,9 @@
 //! | `usage_by_event_id` | a hash of the caller's id | which event that is: it is what makes it happen once |
 //! | `usage_by_subject`, `usage_by_customer` | subject or customer, time of occurrence | the events beneath |
 //! | `usage_by_product` | product, time of occurrence | what a simulation needs of it |
+//! | `usage_by_hold` | hold, event | the events that were captured from it, of which not all is given back |
 //! | `usage_units` | product, customer, month | the units so far, when tiers count over the month |
-//! | `counter` | see `counters` | revenue and cost, added up |
+//! | `counter` | see `counters` | revenue, cost and what was given back, added up |
 //!
 //! The pure half decides: [`crate::usage`] makes the linked group, [`crate::pricing`] the price, [`crate::usage::rollup`] what
 //! is added to which counter.
@@ -17,6 +18,7 @@ mod charge;
 pub(super) mod counters;
 mod index;
 mod record;
+mod refund;
 mod sale;
 
 use std::collections::BTreeMap;
@@ -33,6 +35,7 @@ use crate::id::{CustomerId, ProductId, SubjectId};
 pub use batch::{MAX_BATCH, Told};
 pub use counters::{By, Over};
 pub(super) use index::{UsageByProduct, UsageBySubject};
+pub use refund::UsageRefund;
 pub use sale::NewSale;
 
 /// The longest id that a caller gives an event, in characters.
@@ -157,7 +160,10 @@ pub struct UsageDoc {
     pub price: Amount,
     /// What the vendors took together.
     pub cost: Amount,
-    /// What is left of the price after the cost; it may be below zero.
+    /// What of the price was given back.
+    #[serde(default)]
+    pub refunded: Amount,
+    /// What is left of the price after what was given back and the cost; it may be below zero.
     pub margin: Signed,
     /// What each vendor took.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
