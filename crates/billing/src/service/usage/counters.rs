@@ -1,6 +1,8 @@
 //! Counters of revenue, cost and what was given back: of each subject, customer, product and vendor, by day, by month and in all.
 //! Every event and every refund adds to them in its commit and no report scans events.
 //!
+//! What is beneath a subject has a counter of its own, in all: every event and every refund adds to those of all ancestors.
+//!
 //! A counter's key is `what/asset/period/start/id`, so that all of one window are next to each other, and one thing's windows are
 //! known by name. Adding never conflicts: events of one tenant do not wait for each other here.
 
@@ -12,7 +14,7 @@ use farthing_money::{Amount, MoneyError};
 use serde::{Deserialize, Serialize};
 
 use crate::Period;
-use crate::id::CustomerId;
+use crate::id::{CustomerId, SubjectId};
 use crate::service::{Cx, Document, Draft, ServiceError};
 use crate::usage::rollup::{Counter, Of, Tally};
 
@@ -135,12 +137,18 @@ pub(crate) fn key(of: (By, &str), window: (Over, Timestamp), id: &str) -> String
     format!("{}{id}", prefix(of, window))
 }
 
+/// The key of the counter of all that is beneath a subject.
+pub(crate) fn beneath_key(asset: &str, subject: SubjectId) -> String {
+    format!("b/{asset}/{}/{:012x}/{subject}", Over::All.letter(), 0)
+}
+
 /// What one commit adds to counters, each of which it names once.
 #[derive(Debug, Default)]
 pub(in crate::service) struct Sums(BTreeMap<String, Tally>);
 
 impl Sums {
-    /// Adds what the pure half counts. What belongs to no subject counts for none.
+    /// Adds what the pure half counts; what it counts for a subject in all, to those above it too. What belongs to no subject counts
+    /// for none.
     ///
     /// # Errors
     /// [`ServiceError::Money`].
@@ -148,10 +156,16 @@ impl Sums {
         &mut self,
         asset: &str,
         counts: Vec<(Counter, Tally)>,
+        ancestors: &[SubjectId],
     ) -> Result<(), ServiceError> {
         for (counter, tally) in counts {
             let (by, id) = By::of(counter.of);
             let Some(over) = Over::of(counter.window.period) else { continue };
+            if matches!(counter.of, Of::Subject(_)) && over == Over::All {
+                for ancestor in ancestors {
+                    self.add_to(beneath_key(asset, *ancestor), tally)?;
+                }
+            }
             if !matches!(counter.of, Of::Subject(none) if none.as_u128() == 0) {
                 self.add_to(key((by, asset), (over, counter.window.start), &id), tally)?;
             }

@@ -151,6 +151,10 @@ impl Billing {
         if !new.is(&doc) {
             return Err(ServiceError::AlreadyExists { what: UsageDoc::NAME, id: new.event_id.clone() });
         }
+        if let Some(called) = new.subject_called().filter(|called| called.parent.is_some()) {
+            // It is there; under another parent this is another event.
+            self.introduce_subject(cx, &mut Draft::new(), called).await?;
+        }
         Ok(Some(doc))
     }
 

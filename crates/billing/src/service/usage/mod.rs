@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::Signed;
 use super::names::{self, HoldId};
+use super::subject::Called;
 use super::{Document, Named, ServiceError, input};
 use crate::id::{CustomerId, ProductId, SubjectId};
 
@@ -98,6 +99,10 @@ pub struct NewUsage {
     /// Under which unit of work it rolls up, as the customer calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The unit of work that the subject is a part of, as the customer calls it: it is there already. What a subject is a part of is
+    /// said once, and stays; left out, it is what it was, or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_parent: Option<String>,
     /// What is sold.
     #[serde(with = "names::text")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::service::schema::IdText<ProductId>"))]
@@ -207,7 +212,18 @@ pub enum RecordedAs {
 impl NewUsage {
     fn check(&self) -> Result<(), ServiceError> {
         input::text("event_id", &self.event_id, MAX_EVENT_ID)?;
-        input::maybe("subject", self.subject.as_ref(), MAX_SUBJECT)
+        input::maybe("subject", self.subject.as_ref(), MAX_SUBJECT)?;
+        input::maybe("subject_parent", self.subject_parent.as_ref(), MAX_SUBJECT)?;
+        if self.subject.is_none() && self.subject_parent.is_some() {
+            return Err(ServiceError::invalid("subject_parent", "of a subject: left out without one"));
+        }
+        Ok(())
+    }
+
+    /// The unit of work as it is called.
+    fn subject_called(&self) -> Option<Called<'_>> {
+        let (customer, parent) = (self.customer, self.subject_parent.as_deref());
+        self.subject.as_deref().map(|name| Called { customer, name, parent })
     }
 
     /// The unit of work.

@@ -80,8 +80,7 @@ impl Billing {
         let paid = self.charge(cx, &mut draft, (&wallet, new, &rated)).await?;
         let usage = doc(cx, new, (&wallet.asset, &rated), before);
         index::write(cx, &mut draft, &usage)?;
-        self.count(cx, &mut draft, (&rated, &wallet.asset))?;
-        self.introduce_subject(cx, &mut draft, (new.customer, new.subject.as_deref())).await?;
+        self.count(cx, &mut draft, (new, &rated, &wallet.asset)).await?;
         let vendors = new.costs.iter().map(|cost| &*cost.vendor).collect();
         self.introduce_vendors(cx, &mut draft, &vendors).await?;
         draft.tell(cx, EventKind::UsageRecorded, &usage)?;
@@ -110,15 +109,19 @@ impl Billing {
         Ok(Some(before))
     }
 
-    /// Adds an event to its counters.
-    pub(super) fn count(
+    /// Adds an event to its counters, those of what is above its subject too; a subject that was not heard of before is written down.
+    pub(super) async fn count(
         &self,
         cx: &Cx,
         draft: &mut Draft,
-        (rated, asset): (&Rated, &AssetDoc),
+        (new, rated, asset): (&NewUsage, &Rated, &AssetDoc),
     ) -> Result<(), ServiceError> {
+        let ancestors = match new.subject_called() {
+            Some(called) => self.introduce_subject(cx, draft, called).await?.ancestors,
+            None => Vec::new(),
+        };
         let mut sums = Sums::default();
-        sums.add(asset.code(), rated.counts(asset.chart().money)?)?;
+        sums.add(asset.code(), rated.counts(asset.chart().money)?, &ancestors)?;
         sums.write(cx, draft)
     }
 

@@ -159,7 +159,12 @@ impl Billing {
         for back in backs {
             let Back { was, amount } = back;
             let part = GivenBack { before: was.doc.refunded, amount: *amount, at: cx.now };
-            sums.add(asset.code(), was.doc.rated()?.counts_back(asset.chart().money, &part)?)?;
+            let counts = was.doc.rated()?.counts_back(asset.chart().money, &part)?;
+            let ancestors = match was.doc.subject {
+                Some(subject) => self.ancestors(cx, subject).await?,
+                None => Vec::new(),
+            };
+            sums.add(asset.code(), counts, &ancestors)?;
             let told = back.told(refund)?;
             let usage = &told.usage;
             draft.replace(cx, was, usage)?;

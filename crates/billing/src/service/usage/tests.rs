@@ -392,7 +392,8 @@ async fn subjects_roll_up_with_the_calls_beneath() {
     assert_eq!((subject.subject.name.as_str(), subject.subject.customer), ("task 47", one));
     let shown = serde_json::to_string(&subject.totals).unwrap();
     let figures = r#""quantity":"3","revenue":"9","refunded":"0","cost":"4","margin":"5","margin_millionths":555555,"charged_back":"0""#;
-    assert_eq!(shown, format!(r#"[{{"asset":"USD","events":2,{figures}}}]"#));
+    let rolled_up = format!(r#""rolled_up":{{"events":2,{figures}}}"#);
+    assert_eq!(shown, format!(r#"[{{"asset":"USD","events":2,{figures},{rolled_up}}}]"#));
     // Beneath it, by the time at which they occurred, in pages.
     let first = PageQuery { limit: 1, ..all() };
     let page = shop.billing.list_subject_usage(&shop.at(600), id, &first).await.unwrap();
