@@ -146,6 +146,7 @@ impl Client<'_> {
         let new = NewUsage {
             event_id: name.clone(),
             customer: self.world.customers[customer],
+            subject_parent: None,
             subject: Some(subject),
             product: self.world.product,
             event_type: "search".to_owned(),

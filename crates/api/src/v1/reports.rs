@@ -20,7 +20,18 @@ pub(super) fn operations() -> Vec<Operation> {
             named("reportMargin", "Revenue, cost and margin of everything in a day, a month or in all"),
             all,
         )
-        .csv(&["id", "name", "events", "quantity", "revenue", "cost", "margin", "margin_millionths"]),
+        .csv(&[
+            "id",
+            "name",
+            "events",
+            "quantity",
+            "revenue",
+            "cost",
+            "margin",
+            "margin_millionths",
+            "refunded",
+            "charged_back",
+        ]),
         Operation::get(
             "/v1/reports/margin/top",
             named("reportTop", "What brought, cost or lost most in a window"),

@@ -1,15 +1,16 @@
 //! `/v1/usage_events` and `/v1/subjects`: what was used, priced and charged as it is told, and the units of work it rolls up under.
 
+use farthing_billing::service::hold::NewRefund;
 use farthing_billing::service::key::Scope;
-use farthing_billing::service::subject::Subject;
-use farthing_billing::service::usage::{NewUsage, Recorded, UsageDoc, UsageId};
+use farthing_billing::service::subject::{NewSubject, Subject};
+use farthing_billing::service::usage::{NewUsage, Recorded, UsageDoc, UsageId, UsageRefund};
 use farthing_billing::{CustomerId, SubjectId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::path::{Id, OfCustomer};
 use crate::access::Access;
-use crate::operation::{Call, Done, Listed, Named, Operation};
+use crate::operation::{Call, Created, Done, Listed, Named, Operation};
 use crate::page::{PageParams, query, sealed};
 use crate::problem::Problem;
 use crate::read::Nothing;
@@ -26,11 +27,15 @@ const COLUMNS: &[&str] = &[
     "cost",
     "occurred_ms",
     "recorded_ms",
+    "refunded",
 ];
 
 pub(super) fn operations() -> Vec<Operation> {
     let usage = |id, access, summary| Named { id, tag: "usage", access, summary };
     let subjects = |id, summary| Named { id, tag: "subjects", access: Access::key(Scope::Read), summary };
+    let made = "Make a unit of work, a part of another or not";
+    let made =
+        Named { id: "createSubject", tag: "subjects", access: Access::key(Scope::Usage), summary: made };
     let (write, read) = (Access::key(Scope::Usage), Access::key(Scope::Read));
     vec![
         Operation::post(
@@ -50,15 +55,30 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .csv(COLUMNS),
         Operation::get("/v1/usage_events/{usage}", usage("getUsage", read, "Get an event"), get),
+        Operation::post(
+            "/v1/usage_events/{usage}/refund",
+            usage(
+                "refundUsage",
+                write,
+                "What was charged for an event, or a part of it, goes back where it came from",
+            ),
+            refund,
+        ),
         Operation::get(
             "/v1/customers/{customer}/subjects",
             subjects("listSubjects", "List a customer's units of work with their totals"),
             list_subjects,
         ),
+        Operation::post("/v1/customers/{customer}/subjects", made, create_subject),
         Operation::get(
             "/v1/subjects/{subject}",
-            subjects("getSubject", "Get a unit of work with its totals"),
+            subjects("getSubject", "Get a unit of work with its totals, and those of all beneath it"),
             subject,
+        ),
+        Operation::get(
+            "/v1/subjects/{subject}/subjects",
+            subjects("listSubjectsUnder", "List the units of work right under one, with their totals"),
+            under,
         ),
         Operation::get(
             "/v1/subjects/{subject}/usage_events",
@@ -164,10 +184,23 @@ async fn get(call: Call<OfUsage>) -> Result<Done<UsageDoc>, Problem> {
     Ok(Done(call.billing.usage(&call.cx, call.path.usage.0).await?))
 }
 
+async fn refund(call: Call<OfUsage, Nothing, NewRefund>) -> Result<Done<UsageRefund>, Problem> {
+    Ok(Done(call.billing.refund_usage(&call.cx, call.path.usage.0, &call.body).await?))
+}
+
 async fn list_subjects(call: Call<OfCustomer, PageParams>) -> Result<Listed<Subject>, Problem> {
     let (customer, page) = (call.path.customer.0, call.query.query()?);
     call.billing.customer(&call.cx, customer).await?;
     Ok(Listed(sealed(call.billing.list_subjects(&call.cx, customer, &page).await?)))
+}
+
+async fn create_subject(call: Call<OfCustomer, Nothing, NewSubject>) -> Result<Created<Subject>, Problem> {
+    Ok(Created(call.billing.create_subject(&call.cx, call.path.customer.0, &call.body).await?))
+}
+
+async fn under(call: Call<OfSubject, PageParams>) -> Result<Listed<Subject>, Problem> {
+    let page = call.query.query()?;
+    Ok(Listed(sealed(call.billing.list_subjects_under(&call.cx, call.path.subject.0, &page).await?)))
 }
 
 async fn subject(call: Call<OfSubject>) -> Result<Done<Subject>, Problem> {

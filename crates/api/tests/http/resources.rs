@@ -315,12 +315,40 @@ async fn usage(server: &Server, key: &str, customer: &str) {
     let subjects = server.get(key, &format!("/v1/customers/{customer}/subjects")).await.ok();
     let subject = subjects["data"][0]["id"].as_str().unwrap();
     server.get(key, &format!("/v1/subjects/{subject}")).await.ok();
+    let part = json!({ "name": "call 1", "parent": "task 48" });
+    let subjects = &format!("/v1/customers/{customer}/subjects");
+    let part = server.post(key, subjects, part).await.ok();
+    assert_eq!(part["ancestors"], json!([subject]));
+    let other = server.post(key, subjects, json!({ "name": "call 1", "parent": "call 1" })).await;
+    assert_eq!(other.refusal(), (409, "already_exists"));
+    let mut beneath = event("e3");
+    (beneath["subject"], beneath["subject_parent"]) = (json!("call 2"), json!("call 1"));
+    beneath["customer"] = json!(customer);
+    server.post(key, "/v1/usage_events", beneath).await.ok();
+    let whole = server.get(key, &format!("/v1/subjects/{subject}")).await.ok();
+    let total = &whole["totals"][0];
+    assert_eq!((&total["revenue"], &total["rolled_up"]["revenue"]), (&json!("24"), &json!("36")));
+    let under = server.get(key, &format!("/v1/subjects/{subject}/subjects")).await.ok();
+    assert_eq!(under["data"][0]["name"], "call 1");
     server.get(key, &format!("/v1/subjects/{subject}/usage_events")).await.ok();
     let which = "by=customer&asset=USD&over=month";
     let report = server.get(key, &format!("/v1/reports/margin?{which}")).await.ok();
     let mine = report["data"].as_array().unwrap().iter().find(|row| row["id"] == customer).unwrap();
-    assert_eq!((&mine["revenue"], &mine["cost"]), (&json!("24"), &json!("10")));
-    server.get(key, &format!("/v1/reports/margin?{which}&format=csv")).await;
+    assert_eq!((&mine["revenue"], &mine["cost"]), (&json!("36"), &json!("15")));
+    let back =
+        server.post(key, &format!("/v1/usage_events/{id}/refund"), json!({ "amount": "5" })).await.ok();
+    assert_eq!(
+        (&back["amount"], &back["refunded"], &back["price"]),
+        (&json!("5"), &json!("5"), &json!("12"))
+    );
+    let too_much = server.post(key, &format!("/v1/usage_events/{id}/refund"), json!({ "amount": "8" })).await;
+    assert_eq!(too_much.refusal(), (409, "refund_exceeds_spent"));
+    let csv = server.get(key, &format!("/v1/reports/margin?{which}&format=csv")).await.text;
+    let head = "id,name,events,quantity,revenue,cost,margin,margin_millionths,refunded,charged_back";
+    assert_eq!(csv.lines().next(), Some(head));
+    // The wallet's tests took 800 back.
+    let mine = csv.lines().find(|line| line.starts_with(customer)).unwrap();
+    assert!(mine.ends_with(",3,12,36,15,16,516129,5,800"), "{mine}");
     server.get(key, &format!("/v1/reports/margin/top?{which}&order=margin")).await.ok();
     let now = server.stage_ms();
     let series =
@@ -329,7 +357,7 @@ async fn usage(server: &Server, key: &str, customer: &str) {
     let newer = json!({ "price": { "model": { "type": "per_unit", "unit": "4" } } });
     let trial = json!({ "price": newer["price"], "from_ms": now - 1_000, "to_ms": now + 1_000 });
     let tried = server.post(key, &format!("/v1/products/{product}/simulate"), trial).await.ok();
-    assert_eq!((&tried["before"], &tried["after"]), (&json!("36"), &json!("48")));
+    assert_eq!((&tried["before"], &tried["after"]), (&json!("48"), &json!("64")));
     // A price counts from later than the one before.
     server.advance(1);
     server.post(key, &format!("/v1/products/{product}/prices"), newer).await.ok();
@@ -478,6 +506,7 @@ pub fn body(method: &str, path: &str, _things: &BTreeMap<String, String>) -> Val
         (_, "adjustments") => json!({ "direction": "credit", "amount": "1", "reason": "r" }),
         (_, "chargebacks") => json!({ "amount": "1", "reference": "r" }),
         (_, "overdraft") => json!({ "limit": "1" }),
+        (_, "subjects") => json!({ "name": "n" }),
         (_, "grants") => json!({ "purpose": "promotional", "amount": "1" }),
         (_, "prices") => json!({ "price": { "model": { "type": "per_unit", "unit": "3" } } }),
         (_, "simulate") => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use farthing_api::webhook::{Network, Reach};
 use farthing_api::{Settings, World as _};
+use farthing_billing::service::retention::Retention;
 use farthing_ledger::record::RecordStore;
 use farthing_store::Location;
 use farthing_store::ledger::SqliteLedger;
@@ -35,6 +36,8 @@ pub struct BillingConfig {
     pub store: Location,
     /// How much it takes on.
     pub settings: Settings,
+    /// How long is kept what is not kept for good.
+    pub retention: Retention,
     /// Where the money of wallets comes from.
     pub funding: FundingTables,
     /// What a person should know about it.
@@ -63,6 +66,7 @@ pub fn load(file: Option<&Path>, store: Option<&str>) -> Result<BillingConfig, C
         listen: LISTEN,
         store,
         settings: Settings::default(),
+        retention: Retention::default(),
         funding: FundingTables::default(),
         warnings: Vec::new(),
         allow_plaintext: false,
@@ -93,6 +97,7 @@ fn read_root(root: &Section<'_>, file: &Path) -> Option<BillingConfig> {
     if let Some(types) = billing.text("problem_types") {
         settings.problem_types = types.value.to_owned();
     }
+    let retention = read_retention(&billing);
     billing.refuse_unknown();
     if let Some(limits) = root.section("limits") {
         read_limits(&limits, &mut settings);
@@ -103,7 +108,28 @@ fn read_root(root: &Section<'_>, file: &Path) -> Option<BillingConfig> {
     let mut warnings = Vec::new();
     let around = Surroundings { file, env: &env::read };
     let funding = FundingTables::read(root, around, &mut warnings);
-    Some(BillingConfig { listen, store: store?, settings, funding, warnings, allow_plaintext })
+    Some(BillingConfig { listen, store: store?, settings, retention, funding, warnings, allow_plaintext })
+}
+
+/// How long is kept what is not kept for good. Whoever sends a call again because its answer was lost does so within a week.
+fn read_retention(billing: &Section<'_>) -> Retention {
+    let mut retention = Retention::default();
+    for (key, kept_ms, least) in [
+        ("keep_answers", &mut retention.answers_ms, "168h"),
+        ("keep_deliveries", &mut retention.delivered_ms, "72h"),
+        ("keep_dead_letters", &mut retention.dead_ms, "72h"),
+    ] {
+        let limits = value::duration(least).and_then(|least| Ok(least..=value::duration("87600h")?));
+        let kept = billing.parse(key, |text| {
+            let kept = value::duration(text)?;
+            let within = limits.as_ref().is_ok_and(|limits| limits.contains(&kept));
+            if within { Ok(kept) } else { Err(format!("is {least} to 87600h")) }
+        });
+        if let Some(kept) = kept {
+            *kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+        }
+    }
+    retention
 }
 
 /// Where webhooks may go, beside the public Internet with TLS.
@@ -177,6 +203,37 @@ impl BillingConfig {
                 Ok(Arc::new(opened?))
             }
             Location::Postgres(url) => Ok(Arc::new(PgLedger::open((**url).clone(), seed).await?)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::{BillingConfig, Path, Reader, Retention, read_root};
+
+    fn read(more: &str) -> Result<BillingConfig, String> {
+        let text = format!("[billing]\nstore = \"billing.db\"\n{more}\n");
+        let read = Reader::run("billing.toml", &text, |root| read_root(root, Path::new("billing.toml")));
+        read.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_kept_for_a_while_is_kept_for_as_long_as_the_file_says_and_never_too_short() {
+        assert_eq!(read("").unwrap().retention, Retention::default());
+        let hour = 3_600_000;
+        let all = "keep_answers = \"168h\"\nkeep_deliveries = \"72h\"\nkeep_dead_letters = \"87600h\"";
+        let expected = Retention { answers_ms: 168 * hour, delivered_ms: 72 * hour, dead_ms: 87_600 * hour };
+        assert_eq!(read(all).unwrap().retention, expected);
+        for (line, why) in [
+            ("keep_answers = \"167h\"", "is 168h to 87600h"),
+            ("keep_deliveries = \"71h\"", "is 72h to 87600h"),
+            ("keep_dead_letters = \"87601h\"", "is 72h to 87600h"),
+            ("keep_answers = \"a week\"", "is not a duration"),
+        ] {
+            let error = read(line).unwrap_err();
+            assert!(error.contains(why), "{line}: {error}");
         }
     }
 }

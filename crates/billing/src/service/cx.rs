@@ -63,7 +63,7 @@ impl Cx {
 }
 
 /// Answers under their keys.
-const IDEMPOTENCY: Table = Table::new("idempotency");
+pub(super) const IDEMPOTENCY: Table = Table::new("idempotency");
 
 #[derive(Serialize, Deserialize)]
 struct Kept<T> {

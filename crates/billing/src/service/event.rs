@@ -57,6 +57,9 @@ pub enum EventKind {
     /// Usage was priced and charged.
     #[serde(rename = "usage.recorded")]
     UsageRecorded,
+    /// What was charged for usage was given back, wholly or partly.
+    #[serde(rename = "usage.refunded")]
+    UsageRefunded,
     /// A vendor asks for another price than before.
     #[serde(rename = "vendor.price_changed")]
     VendorPriceChanged,

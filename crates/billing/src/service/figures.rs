@@ -5,7 +5,7 @@ use farthing_ledger::Net;
 use farthing_money::Amount;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Revenue, cost and what is left.
+/// Revenue, what was given back of it, cost, and what is left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Figures {
@@ -16,20 +16,26 @@ pub struct Figures {
     pub quantity: u128,
     /// What customers paid.
     pub revenue: Amount,
+    /// What was given back to customers in this time, also of what they had paid before it.
+    #[serde(default)]
+    pub refunded: Amount,
     /// What vendors took.
     pub cost: Amount,
-    /// Revenue less cost, which may be below zero.
+    /// Revenue less what was given back and less cost, which may be below zero.
     pub margin: Signed,
-    /// The margin in millionths of the revenue, rounded down; null without revenue.
+    /// The margin in millionths of the revenue that was not given back, rounded down; null when nothing is left of it.
     pub margin_millionths: Option<i64>,
+    /// What funding sources took back from a customer, who owes it since; it is no part of the margin. Nothing for all but
+    /// customers.
+    #[serde(default)]
+    pub charged_back: Amount,
 }
 
 impl From<Tally> for Figures {
     fn from(tally: Tally) -> Self {
-        let Tally { events, quantity, revenue, cost } = tally;
-        let margin = tally.margin();
-        let (margin, margin_millionths) = (Signed(margin.net()), margin.millionths());
-        Self { events, quantity, revenue, cost, margin, margin_millionths }
+        let Tally { events, quantity, revenue, cost, refunded, charged_back } = tally;
+        let (margin, margin_millionths) = (Signed(tally.net()), tally.millionths());
+        Self { events, quantity, revenue, refunded, cost, margin, margin_millionths, charged_back }
     }
 }
 
@@ -119,18 +125,35 @@ mod tests {
     #[test]
     fn figures_say_what_is_left() {
         let amount = Amount::from_base;
-        let tally =
-            |revenue, cost| Tally { events: 2, quantity: 7, revenue: amount(revenue), cost: amount(cost) };
-        for (revenue, cost, rest) in [
-            (10, 4, r#""revenue":"10","cost":"4","margin":"6","margin_millionths":600000"#),
-            (3, 4, r#""revenue":"3","cost":"4","margin":"-1","margin_millionths":-333334"#),
-            (0, 4, r#""revenue":"0","cost":"4","margin":"-4","margin_millionths":null"#),
+        let tally = |revenue, refunded, cost| Tally {
+            events: 2,
+            quantity: 7,
+            revenue: amount(revenue),
+            refunded: amount(refunded),
+            cost: amount(cost),
+            charged_back: amount(1),
+        };
+        for (revenue, refunded, cost, margin, millionths) in [
+            (10, 0, 4, "6", "600000"),
+            (3, 0, 4, "-1", "-333334"),
+            (0, 0, 4, "-4", "null"),
+            // Of what is left of the revenue: 8.
+            (10, 2, 4, "4", "500000"),
+            (10, 9, 4, "-3", "-3000000"),
+            (10, 10, 4, "-4", "null"),
+            (10, 12, 4, "-6", "null"),
         ] {
-            let figures = Figures::from(tally(revenue, cost));
+            let figures = Figures::from(tally(revenue, refunded, cost));
             let json = serde_json::to_string(&figures).unwrap();
-            assert_eq!(json, format!(r#"{{"events":2,"quantity":"7",{rest}}}"#));
+            let money = format!(r#""revenue":"{revenue}","refunded":"{refunded}","cost":"{cost}""#);
+            let rest = format!(r#""margin":"{margin}","margin_millionths":{millionths},"charged_back":"1""#);
+            assert_eq!(json, format!(r#"{{"events":2,"quantity":"7",{money},{rest}}}"#));
             assert_eq!(serde_json::from_str::<Figures>(&json).unwrap(), figures);
         }
+        // As it was kept before anything was given back.
+        let before =
+            r#"{"events":1,"quantity":"1","revenue":"3","cost":"1","margin":"2","margin_millionths":666666}"#;
+        assert_eq!(serde_json::from_str::<Figures>(before).unwrap().refunded, Amount::ZERO);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod names;
 pub mod prepaid;
 pub mod product;
 pub mod report;
+pub mod retention;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod secret;

@@ -214,6 +214,7 @@ pub(super) fn usage(event_id: &str, customer: CustomerId, product: ProductId) ->
         event_id: event_id.to_owned(),
         customer,
         subject: None,
+        subject_parent: None,
         product,
         event_type: "search".to_owned(),
         dimensions: Default::default(),

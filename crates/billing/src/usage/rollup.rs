@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use farthing_ledger::AssetId;
-use farthing_money::{Amount, MoneyError};
+use farthing_ledger::{AssetId, Net, Timestamp};
+use farthing_money::{Amount, MoneyError, Rounding};
 
 use super::Rated;
 use crate::id::{CounterpartyId, CustomerId, ProductId, SubjectId};
@@ -33,7 +33,7 @@ pub struct Counter {
     pub of: Of,
     /// In which asset.
     pub asset: AssetId,
-    /// When the usage occurred, not when it was told.
+    /// When the usage occurred, not when it was told; of what was given back, when it was.
     pub window: Window,
 }
 
@@ -48,6 +48,21 @@ pub struct Tally {
     pub revenue: Amount,
     /// What vendors took.
     pub cost: Amount,
+    /// What was given back, of this revenue or of an earlier window's.
+    pub refunded: Amount,
+    /// What funding sources took back from customers, who owe it since. It is no part of the margin.
+    pub charged_back: Amount,
+}
+
+/// A part of an event's price that is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GivenBack {
+    /// What of the price was given back before.
+    pub before: Amount,
+    /// How much is.
+    pub amount: Amount,
+    /// When: it counts then, so that the figures of a window that has ended stay what they were.
+    pub at: Timestamp,
 }
 
 impl Tally {
@@ -61,13 +76,23 @@ impl Tally {
             quantity: self.quantity.checked_add(other.quantity).ok_or(MoneyError::Overflow)?,
             revenue: self.revenue.checked_add(other.revenue)?,
             cost: self.cost.checked_add(other.cost)?,
+            refunded: self.refunded.checked_add(other.refunded)?,
+            charged_back: self.charged_back.checked_add(other.charged_back)?,
         })
     }
 
-    /// Revenue and cost as a margin.
+    /// Revenue less what was given back of it and less cost, which may be below zero.
     #[must_use]
-    pub const fn margin(&self) -> Margin {
-        Margin { price: self.revenue, cost: self.cost }
+    pub fn net(&self) -> Net {
+        // Counters have 127 bits: two of them fit.
+        Net::of(self.revenue, self.refunded.checked_add(self.cost).unwrap_or(Amount::MAX))
+    }
+
+    /// What is left of the revenue that was not given back, in millionths of it ([`Margin::millionths`]); none where all was.
+    #[must_use]
+    pub fn millionths(&self) -> Option<i64> {
+        let price = self.revenue.checked_sub(self.refunded).ok()?;
+        Margin { price, cost: self.cost }.millionths()
     }
 }
 
@@ -78,18 +103,47 @@ impl Rated {
     /// [`MoneyError::Overflow`] when the revenue cannot be divided within 128 bits.
     pub fn counts(&self, asset: AssetId) -> Result<Vec<(Counter, Tally)>, MoneyError> {
         let (event, quantity) = (&self.event, u128::from(self.event.quantity));
-        let whole = Tally { events: 1, quantity, revenue: self.price, cost: self.cost };
-        let mut rows = vec![
-            (Of::Subject(event.subject), whole),
-            (Of::Customer(event.customer), whole),
-            (Of::Product(event.product), whole),
-        ];
-        for (vendor, share) in self.shares()? {
-            rows.push((Of::Vendor(vendor), share));
+        let whole = Tally { events: 1, quantity, revenue: self.price, cost: self.cost, ..Tally::default() };
+        Ok(self.rows(asset, event.occurred_at, whole, self.shares()?))
+    }
+
+    /// What giving back a part of the price adds to which counters: those of [`Rated::counts`], in the windows in which it is
+    /// given back. Vendors have the parts of it that they have of the revenue.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`], and [`MoneyError::Underflow`] for more than the price.
+    pub fn counts_back(&self, asset: AssetId, back: &GivenBack) -> Result<Vec<(Counter, Tally)>, MoneyError> {
+        let shares = self.shares()?;
+        let revenues: Vec<Amount> = shares.iter().map(|(_, share)| share.revenue).collect();
+        let after = back.before.checked_add(back.amount)?;
+        self.price.checked_sub(after)?;
+        let (before, after) = (divide(&revenues, back.before)?, divide(&revenues, after)?);
+        let refunded = |refunded| Tally { refunded, ..Tally::default() };
+        let mut vendors = Vec::with_capacity(shares.len());
+        for ((vendor, _), (before, after)) in shares.into_iter().zip(before.into_iter().zip(after)) {
+            let mine = after.checked_sub(before)?;
+            if !mine.is_zero() {
+                vendors.push((vendor, refunded(mine)));
+            }
         }
-        let windows = [Period::Day, Period::Month, Period::Total].map(|p| p.window(event.occurred_at));
+        Ok(self.rows(asset, back.at, refunded(back.amount), vendors))
+    }
+
+    /// The counters of subject, customer, product and vendors in the windows of `at`.
+    fn rows(
+        &self,
+        asset: AssetId,
+        at: Timestamp,
+        whole: Tally,
+        vendors: Vec<(CounterpartyId, Tally)>,
+    ) -> Vec<(Counter, Tally)> {
+        let event = &self.event;
+        let own = [Of::Subject(event.subject), Of::Customer(event.customer), Of::Product(event.product)];
+        let own = own.into_iter().map(|of| (of, whole));
+        let all = own.chain(vendors.into_iter().map(|(vendor, share)| (Of::Vendor(vendor), share)));
+        let windows = [Period::Day, Period::Month, Period::Total].map(|p| p.window(at));
         let counter = |window, of| Counter { of, asset, window };
-        Ok(rows.iter().flat_map(|(of, tally)| windows.map(|window| (counter(window, *of), *tally))).collect())
+        all.flat_map(|(of, tally)| windows.map(|window| (counter(window, of), tally))).collect()
     }
 
     /// The vendors with their cost and their part of the revenue. The parts add up to the whole: each is the difference of
@@ -102,14 +156,55 @@ impl Rated {
             let (mine, all) =
                 if self.cost.is_zero() { (1, vendors) } else { (cost.amount.base(), self.cost.base()) };
             sum = sum.checked_add(mine).ok_or(MoneyError::Overflow)?;
-            let upto = self.price.checked_mul(sum)?.checked_div(all, farthing_money::Rounding::Down)?;
+            let upto = self.price.checked_mul(sum)?.checked_div(all, Rounding::Down)?;
             let revenue = upto.checked_sub(before)?;
             before = upto;
             let quantity = u128::from(self.event.quantity);
-            shares.push((cost.vendor, Tally { events: 1, quantity, revenue, cost: cost.amount }));
+            let share = Tally { events: 1, quantity, revenue, cost: cost.amount, ..Tally::default() };
+            shares.push((cost.vendor, share));
         }
         Ok(shares)
     }
+}
+
+/// Divides `part` of the sum of `whole` as the whole is divided. Each takes its part of what those before it left: so nobody's
+/// share becomes less when `part` becomes more, and the whole is divided into `whole`.
+fn divide(whole: &[Amount], part: Amount) -> Result<Vec<Amount>, MoneyError> {
+    let (mut all, mut rest) = (Amount::sum(whole.iter().copied())?, part);
+    let mut parts = Vec::with_capacity(whole.len());
+    for share in whole {
+        let mine = Amount::from_base(part_of(rest.base(), share.base(), all.base())?);
+        all = all.checked_sub(*share)?;
+        rest = rest.checked_sub(mine)?;
+        parts.push(mine);
+    }
+    Ok(parts)
+}
+
+/// `amount * share / all` rounded down, for a share of at most all: bit by bit, because the product of two prices can be longer than
+/// 128 bits.
+fn part_of(amount: u128, share: u128, all: u128) -> Result<u128, MoneyError> {
+    if share > all || all > i128::MAX.unsigned_abs() {
+        return Err(MoneyError::Overflow);
+    }
+    if all == 0 {
+        return Ok(0);
+    }
+    let (mut quotient, mut rest) = (0_u128, 0_u128);
+    let take = |rest: &mut u128, more: u128| {
+        *rest += more;
+        let whole = *rest >= all;
+        *rest -= if whole { all } else { 0 };
+        u128::from(whole)
+    };
+    for bit in (0..u128::BITS - amount.leading_zeros()).rev() {
+        let twice = rest;
+        quotient = 2 * quotient + take(&mut rest, twice);
+        if amount >> bit & 1 == 1 {
+            quotient += take(&mut rest, share);
+        }
+    }
+    Ok(quotient)
 }
 
 /// Counters in memory: what a store keeps as rows.
@@ -130,8 +225,20 @@ impl Rollup {
     /// # Errors
     /// [`MoneyError::Overflow`].
     pub fn count(&mut self, rated: &Rated, asset: AssetId) -> Result<(), MoneyError> {
+        self.add(rated.counts(asset)?)
+    }
+
+    /// Counts what of an event was given back. All its counters change, or none.
+    ///
+    /// # Errors
+    /// As [`Rated::counts_back`].
+    pub fn count_back(&mut self, rated: &Rated, asset: AssetId, back: &GivenBack) -> Result<(), MoneyError> {
+        self.add(rated.counts_back(asset, back)?)
+    }
+
+    fn add(&mut self, counts: Vec<(Counter, Tally)>) -> Result<(), MoneyError> {
         let mut sums = Vec::new();
-        for (counter, tally) in rated.counts(asset)? {
+        for (counter, tally) in counts {
             sums.push((counter, self.tally(&counter).checked_add(tally)?));
         }
         self.counters.extend(sums);

@@ -6,7 +6,7 @@ use farthing_ledger::{Decision, Engine, Limit, NewAccount, NewAsset, Outcome};
 use farthing_money::{Asset, AssetKind, Rounding};
 use proptest::prelude::*;
 
-use super::rollup::{Counter, Of, Rollup, Tally};
+use super::rollup::{Counter, GivenBack, Of, Rollup, Tally};
 use super::*;
 use crate::Period;
 use crate::pricing::{Model, Price};
@@ -218,6 +218,7 @@ proptest! {
                     quantity: sum.quantity + u128::from(r.event.quantity),
                     revenue: amount(sum.revenue.base() + r.price.base()),
                     cost: amount(sum.cost.base() + r.cost.base()),
+                    ..Tally::default()
                 });
                 let shown = |of| rollup.tally(&Counter { of, asset: USD, window });
                 for n in 0..3 {
@@ -232,5 +233,42 @@ proptest! {
                 prop_assert_eq!(vendors.iter().map(|t| t.cost.base()).sum::<u128>(), with_vendors.cost.base());
             }
         }
+    }
+
+    /// What is given back in parts, however long the numbers, takes from each vendor no more than its part of the revenue, never gives
+    /// it anything, and in the end takes all of it.
+    #[test]
+    fn what_is_given_back_is_divided_as_the_revenue_is(
+        costs in proptest::collection::vec(0..1_u128 << 60, 0..6),
+        price in prop_oneof![0..50_u128, 1..1_u128 << 66],
+        cuts in proptest::collection::vec(any::<u32>(), 0..8),
+    ) {
+        let costs: Vec<(u128, u128)> = (1..).zip(costs).collect();
+        let event = event(1, 1, &costs);
+        let cost = amount(costs.iter().map(|(_, cost)| cost).sum());
+        let rated = Rated { event, version: 1, price: amount(price), cost };
+        let mut rollup = Rollup::new();
+        rollup.count(&rated, USD).unwrap();
+        let counter = |of| Counter { of, asset: USD, window: Period::Total.window(Timestamp::EPOCH) };
+        let mut ends: Vec<u128> = cuts.iter().map(|cut| price / (u128::from(u32::MAX) + 1) * u128::from(*cut)).collect();
+        ends.push(price);
+        ends.sort_unstable();
+        let mut before = 0;
+        for end in ends {
+            let back = GivenBack { before: amount(before), amount: amount(end - before), at: Timestamp::EPOCH };
+            rollup.count_back(&rated, USD, &back).unwrap();
+            before = end;
+            let vendors: Vec<Tally> = costs.iter().map(|(n, _)| rollup.tally(&counter(Of::Vendor(vendor(*n))))).collect();
+            prop_assert!(vendors.iter().all(|tally| tally.refunded <= tally.revenue));
+            let refunded: u128 = vendors.iter().map(|tally| tally.refunded.base()).sum();
+            prop_assert_eq!(refunded, if costs.is_empty() { 0 } else { end });
+            prop_assert_eq!(rollup.tally(&counter(Of::Product(ProductId::from_u128(1)))).refunded, amount(end));
+        }
+        for (n, _) in &costs {
+            let tally = rollup.tally(&counter(Of::Vendor(vendor(*n))));
+            prop_assert_eq!(tally.refunded, tally.revenue);
+        }
+        let more = GivenBack { before: amount(before), amount: amount(1), at: Timestamp::EPOCH };
+        prop_assert!(rollup.count_back(&rated, USD, &more).is_err());
     }
 }

@@ -1,11 +1,12 @@
-//! What works beside the API: holds and grants that have run out are ended, wallets are topped up, deposits are credited, and
-//! webhooks are sent. Any number of processes may do so over one store; each piece of work is done once.
+//! What works beside the API: holds and grants that have run out are ended, wallets are topped up, deposits are credited,
+//! webhooks are sent, and what is old is forgotten. Any number of processes may do so over one store; each piece of work is done once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_api::webhook::{Dispatcher, Load, Sender};
 use farthing_billing::service::deposit::Addresses;
+use farthing_billing::service::retention::Retention;
 use farthing_billing::service::{Billing, Cx};
 use farthing_funding::drivers::{ChainConfig, Drivers, FundingConfig, TreasuryConfig};
 use tokio::sync::watch;
@@ -21,6 +22,9 @@ use crate::wire::account::unlock;
 const EVERY: Duration = Duration::from_millis(500);
 /// How many are ended at once.
 const AT_ONCE: usize = 500;
+/// How often it is looked whether something is old, and how soon again while there is more.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+const FORGET_MORE: Duration = Duration::from_millis(100);
 /// How long an endpoint may take to answer a webhook.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -45,7 +49,8 @@ impl Workers {
         let dispatcher = Dispatcher::new(billing.clone(), sender, Arc::new(System), Load::default());
         let running = vec![
             tokio::spawn(dispatcher.run(asked(stopped.clone()))),
-            tokio::spawn(expire(billing.clone(), stopped)),
+            tokio::spawn(expire(billing.clone(), stopped.clone())),
+            tokio::spawn(forget(billing.clone(), config.retention, stopped)),
         ];
         Ok(Self { stop, running, drivers })
     }
@@ -106,6 +111,26 @@ async fn expire(billing: Billing, stopped: watch::Receiver<bool>) {
         }
         if let Err(error) = billing.sweep_expired(&operator(), AT_ONCE).await {
             tracing::warn!(code = error.code(), %error, "grants that have run out are not ended yet");
+        }
+    }
+}
+
+/// Walks through what is kept for a while only, without haste: nobody waits for it.
+async fn forget(billing: Billing, keep: Retention, stopped: watch::Receiver<bool>) {
+    let stop = asked(stopped);
+    tokio::pin!(stop);
+    loop {
+        let wait = match billing.forget_old(&operator(), &keep).await {
+            Ok(done) if done.more => FORGET_MORE,
+            Ok(_) => FORGET_EVERY,
+            Err(error) => {
+                tracing::warn!(code = error.code(), %error, "what is old is not forgotten yet");
+                FORGET_EVERY
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = &mut stop => return,
         }
     }
 }

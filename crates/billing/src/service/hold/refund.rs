@@ -1,7 +1,9 @@
 //! Giving back what a hold paid, to where it came from: the money that was paid for before gifts, and the totals of the budgets on
 //! the way. Refund *n* of a hold has one name in the ledger, so that two at once cannot give back more than was paid.
+//!
+//! What was captured for usage events is given back of them, the latest first, in the same commit: so reports show it.
 
-use farthing_ledger::{Command, Step};
+use farthing_ledger::{Command, Outcome, Step};
 use farthing_money::Amount;
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +36,22 @@ pub struct NewRefund {
     pub reason: Option<String>,
 }
 
-/// A part of the money, and the record of its grant when it is one's.
-struct Part {
-    drawn: Drawn,
-    grant: Option<Stored<Grant>>,
+impl NewRefund {
+    pub(in crate::service) fn check(&self) -> Result<(), ServiceError> {
+        input::maybe("reference", self.reference.as_ref(), 200)?;
+        input::maybe("reason", self.reason.as_ref(), 500)
+    }
+
+    /// In the ledger each refund has a reference of its own, so that another with the same name is not taken for it.
+    pub(in crate::service) fn reference(&self, cx: &Cx) -> u128 {
+        of_text("refund", &[cx.id.as_u128()], self.reference.as_deref().unwrap_or_default())
+    }
+}
+
+/// A place that money came from, and the record of its grant when it is one's.
+pub(in crate::service) struct Part {
+    pub(in crate::service) drawn: Drawn,
+    pub(in crate::service) grant: Option<Stored<Grant>>,
 }
 
 impl Billing {
@@ -46,38 +60,39 @@ impl Billing {
     /// # Errors
     /// [`ServiceError::NotFound`], [`ServiceError::Invalid`], [`ServiceError::Grant`] for more than was paid, and the store's.
     pub async fn refund_hold(&self, cx: &Cx, id: HoldId, refund: &NewRefund) -> Result<Hold, ServiceError> {
-        input::maybe("reference", refund.reference.as_ref(), 200)?;
-        input::maybe("reason", refund.reason.as_ref(), 500)?;
+        refund.check()?;
         for _ in 0..ATTEMPTS {
             if let Some(done) = self.replay(cx).await? {
                 return Ok(done);
             }
             let was = self.hold_doc(cx, id).await?;
-            let (doc, draft) = self.draft_refund(cx, &was, refund).await?;
+            let amount = match refund.amount {
+                Some(amount) => amount,
+                None => was.doc.hold.captured.checked_sub(was.doc.hold.refunded)?,
+            };
+            let (doc, mut draft) = self.draft_refund(cx, &was, (amount, refund)).await?;
+            let backs = self.backs_of_hold(cx, &doc.hold, amount).await?;
+            self.give_back(cx, &mut draft, (&backs, refund)).await?;
             match self.commit(cx, draft, &doc.hold).await? {
                 Fate::Applied { .. } => return Ok(doc.hold),
-                // A budget on the way was closed since, or a grant swept: read again.
-                Fate::Refused { outcomes } => match refused(&outcomes) {
-                    ServiceError::Ledger(rejection) if is_stale(rejection) => {}
-                    error => return Err(error),
-                },
+                Fate::Refused { outcomes } => stale_or(&outcomes)?,
                 Fate::Again => {}
             }
         }
         Err(ServiceError::Contention)
     }
 
-    async fn draft_refund(
+    /// What gives back `amount` of what a hold paid, and the hold's record as it is afterwards.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`], [`ServiceError::Grant`] for more than was paid, and the store's.
+    pub(in crate::service) async fn draft_refund(
         &self,
         cx: &Cx,
         was: &Stored<HoldDoc>,
-        refund: &NewRefund,
+        (amount, refund): (Amount, &NewRefund),
     ) -> Result<(HoldDoc, Draft), ServiceError> {
         let hold = &was.doc.hold;
-        let amount = match refund.amount {
-            Some(amount) => amount,
-            None => hold.captured.checked_sub(hold.refunded)?,
-        };
         input::some("amount", amount)?;
         let on = match hold.budget {
             Some(budget) => self.load_budget(cx, budget).await?,
@@ -94,7 +109,7 @@ impl Billing {
             group: refund_group(hold.id.group(), was.doc.refunds),
             from: was.doc.paid,
             amount,
-            reference: reference(cx, refund),
+            reference: refund.reference(cx),
         };
         let plan = on.path.refund_drawn(&wish, &draws)?;
         let mut draft = Draft::new();
@@ -136,7 +151,7 @@ impl Billing {
 }
 
 /// What comes back to a grant that ran out and is gone, is taken away at once: nobody sweeps it any more.
-fn again(
+pub(in crate::service) fn again(
     cx: &Cx,
     draft: &mut Draft,
     asset: &AssetDoc,
@@ -155,9 +170,13 @@ fn again(
     Ok(Some(step.command))
 }
 
-/// Each refund has a reference of its own, so that another with the same name is not taken for it.
-fn reference(cx: &Cx, refund: &NewRefund) -> u128 {
-    of_text("refund", &[cx.id.as_u128()], refund.reference.as_deref().unwrap_or_default())
+/// Whether the ledger refused a refund only because what was read has changed since: a budget on the way was closed, or a grant
+/// swept; otherwise why.
+pub(in crate::service) fn stale_or(outcomes: &[Outcome]) -> Result<(), ServiceError> {
+    match refused(outcomes) {
+        ServiceError::Ledger(rejection) if is_stale(rejection) => Ok(()),
+        error => Err(error),
+    }
 }
 
 const fn is_stale(rejection: farthing_ledger::Rejection) -> bool {

@@ -57,6 +57,8 @@ pub enum TopBy {
     Margin,
     /// The least margin: what loses most comes first.
     Loss,
+    /// The most that was given back.
+    Refunded,
     /// The most events.
     Events,
 }
@@ -69,7 +71,7 @@ pub struct ReportRow {
     pub id: String,
     /// What people call it; null when that is not known.
     pub name: Option<String>,
-    /// Revenue, cost, margin.
+    /// Revenue, what was given back, cost, margin.
     #[serde(flatten)]
     pub figures: Figures,
 }
@@ -123,7 +125,7 @@ pub struct Series {
 pub struct SeriesWindow {
     /// Its first instant, in milliseconds since the Unix epoch.
     pub start_ms: u64,
-    /// Revenue, cost, margin.
+    /// Revenue, what was given back, cost, margin.
     #[serde(flatten)]
     pub figures: Figures,
 }
@@ -331,7 +333,7 @@ fn starts(query: &SeriesQuery) -> Result<Vec<Timestamp>, ServiceError> {
 
 /// Which of two is the greater, by what makes a top one.
 fn order(by: TopBy, a: &Tally, b: &Tally) -> std::cmp::Ordering {
-    let margin = |tally: &Tally| match tally.margin().net() {
+    let margin = |tally: &Tally| match tally.net() {
         Net::Plus(amount) => (true, amount.base()),
         // The more is lost, the less it is.
         Net::Minus(amount) => (false, u128::MAX - amount.base()),
@@ -341,6 +343,7 @@ fn order(by: TopBy, a: &Tally, b: &Tally) -> std::cmp::Ordering {
         TopBy::Cost => a.cost.cmp(&b.cost),
         TopBy::Margin => margin(a).cmp(&margin(b)),
         TopBy::Loss => margin(b).cmp(&margin(a)),
+        TopBy::Refunded => a.refunded.cmp(&b.refunded),
         TopBy::Events => a.events.cmp(&b.events),
     }
 }

@@ -1,5 +1,7 @@
-//! Counters of revenue and cost: of each subject, customer, product and vendor, by day, by month and in all. Every event adds to
-//! them in its commit and no report scans events.
+//! Counters of revenue, cost and what was given back: of each subject, customer, product and vendor, by day, by month and in all.
+//! Every event and every refund adds to them in its commit and no report scans events.
+//!
+//! What is beneath a subject has a counter of its own, in all: every event and every refund adds to those of all ancestors.
 //!
 //! A counter's key is `what/asset/period/start/id`, so that all of one window are next to each other, and one thing's windows are
 //! known by name. Adding never conflicts: events of one tenant do not wait for each other here.
@@ -12,10 +14,9 @@ use farthing_money::{Amount, MoneyError};
 use serde::{Deserialize, Serialize};
 
 use crate::Period;
-use crate::service::asset::AssetDoc;
+use crate::id::{CustomerId, SubjectId};
 use crate::service::{Cx, Document, Draft, ServiceError};
-use crate::usage::Rated;
-use crate::usage::rollup::{Of, Tally};
+use crate::usage::rollup::{Counter, Of, Tally};
 
 /// What is counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,6 +65,9 @@ impl CounterDoc {
             quantity: number(1)?,
             revenue: Amount::from_base(number(2)?),
             cost: Amount::from_base(number(3)?),
+            // Counters that nothing was given back in since this was counted are shorter.
+            refunded: Amount::from_base(number(4)?),
+            charged_back: Amount::from_base(number(5)?),
         })
     }
 }
@@ -133,31 +137,83 @@ pub(crate) fn key(of: (By, &str), window: (Over, Timestamp), id: &str) -> String
     format!("{}{id}", prefix(of, window))
 }
 
-/// Adds an event to its counters. One that belongs to no subject counts for none.
-///
-/// # Errors
-/// [`ServiceError::Money`].
-pub(super) fn count(cx: &Cx, draft: &mut Draft, rated: &Rated, asset: &AssetDoc) -> Result<(), ServiceError> {
-    let mut sums: BTreeMap<String, Tally> = BTreeMap::new();
-    for (counter, tally) in rated.counts(asset.chart().money)? {
-        let (by, id) = By::of(counter.of);
-        let Some(over) = Over::of(counter.window.period) else { continue };
-        if matches!(counter.of, Of::Subject(none) if none.as_u128() == 0) {
-            continue;
+/// The key of the counter of all that is beneath a subject.
+pub(crate) fn beneath_key(asset: &str, subject: SubjectId) -> String {
+    format!("b/{asset}/{}/{:012x}/{subject}", Over::All.letter(), 0)
+}
+
+/// What one commit adds to counters, each of which it names once.
+#[derive(Debug, Default)]
+pub(in crate::service) struct Sums(BTreeMap<String, Tally>);
+
+impl Sums {
+    /// Adds what the pure half counts; what it counts for a subject in all, to those above it too. What belongs to no subject counts
+    /// for none.
+    ///
+    /// # Errors
+    /// [`ServiceError::Money`].
+    pub(in crate::service) fn add(
+        &mut self,
+        asset: &str,
+        counts: Vec<(Counter, Tally)>,
+        ancestors: &[SubjectId],
+    ) -> Result<(), ServiceError> {
+        for (counter, tally) in counts {
+            let (by, id) = By::of(counter.of);
+            let Some(over) = Over::of(counter.window.period) else { continue };
+            if matches!(counter.of, Of::Subject(_)) && over == Over::All {
+                for ancestor in ancestors {
+                    self.add_to(beneath_key(asset, *ancestor), tally)?;
+                }
+            }
+            if !matches!(counter.of, Of::Subject(none) if none.as_u128() == 0) {
+                self.add_to(key((by, asset), (over, counter.window.start), &id), tally)?;
+            }
         }
-        let key = key((by, asset.code()), (over, counter.window.start), &id);
-        let sum = sums.entry(key).or_default();
+        Ok(())
+    }
+
+    /// Adds what a funding source took back from a customer at `at`.
+    ///
+    /// # Errors
+    /// [`ServiceError::Money`].
+    pub(in crate::service) fn charged_back(
+        &mut self,
+        (customer, asset): (CustomerId, &str),
+        (charged_back, at): (Amount, Timestamp),
+    ) -> Result<(), ServiceError> {
+        for over in [Over::Day, Over::Month, Over::All] {
+            let window = (over, over.period().window(at).start);
+            let tally = Tally { charged_back, ..Tally::default() };
+            self.add_to(key((By::Customer, asset), window, &customer.to_string()), tally)?;
+        }
+        Ok(())
+    }
+
+    fn add_to(&mut self, key: String, tally: Tally) -> Result<(), ServiceError> {
+        let sum = self.0.entry(key).or_default();
         *sum = sum.checked_add(tally)?;
+        Ok(())
     }
-    let number = |base: u128| i128::try_from(base).map_err(|_| MoneyError::Overflow);
-    for (key, tally) in sums {
-        let numbers = vec![
-            i128::from(tally.events),
-            number(tally.quantity)?,
-            number(tally.revenue.base())?,
-            number(tally.cost.base())?,
-        ];
-        draft.add::<CounterDoc>(cx, &key, numbers);
+
+    /// Puts all of it into the draft.
+    ///
+    /// # Errors
+    /// [`ServiceError::Money`].
+    pub(in crate::service) fn write(self, cx: &Cx, draft: &mut Draft) -> Result<(), ServiceError> {
+        let number = |base: u128| i128::try_from(base).map_err(|_| MoneyError::Overflow);
+        for (key, tally) in self.0 {
+            let Tally { events, quantity, revenue, cost, refunded, charged_back } = tally;
+            let mut numbers = vec![i128::from(events), number(quantity)?];
+            for amount in [revenue, cost, refunded, charged_back] {
+                numbers.push(number(amount.base())?);
+            }
+            // Most commits give nothing back: what is not said is nothing.
+            while numbers.len() > 1 && numbers.last() == Some(&0) {
+                numbers.pop();
+            }
+            draft.add::<CounterDoc>(cx, &key, numbers);
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -11,7 +11,7 @@ use crate::id::{CustomerId, ProductId, of_text};
 use crate::service::document::{record_key, stored};
 use crate::service::product::{ProductDoc, TiersOver};
 use crate::service::{
-    Billing, Cx, Document, Draft, Named as _, Page, PageQuery, ServiceError, Stored, names,
+    Billing, Cx, Document, Draft, HoldId, Named as _, Page, PageQuery, ServiceError, Stored, names,
 };
 
 /// Which event has an id of the caller's.
@@ -49,6 +49,8 @@ macro_rules! by_time {
 }
 
 by_time! {
+    /// The events of a hold of which not all was given back: by id, which is the order in which they were told.
+    UsageByHold "usage_by_hold"
     /// The events of a subject.
     UsageBySubject "usage_by_subject"
     /// The events of a customer.
@@ -95,6 +97,11 @@ fn time_key(whose: impl std::fmt::Display, at: u64, id: UsageId) -> String {
     format!("{whose}/{at:012x}/{id}")
 }
 
+/// Where an event stands among those of its hold.
+pub(super) fn hold_key(hold: HoldId, id: UsageId) -> String {
+    format!("{hold}/{id}")
+}
+
 /// Writes an event and everything by which it is found.
 pub(super) fn write(cx: &Cx, draft: &mut Draft, doc: &UsageDoc) -> Result<(), ServiceError> {
     let (id, at) = (doc.id, doc.occurred_ms);
@@ -104,6 +111,9 @@ pub(super) fn write(cx: &Cx, draft: &mut Draft, doc: &UsageDoc) -> Result<(), Se
         draft.create(cx, &time_key(subject, at, id), &UsageBySubject { id })?;
     }
     draft.create(cx, &time_key(doc.customer, at, id), &UsageByCustomer { id })?;
+    if let Some(hold) = doc.hold.filter(|_| !doc.price.is_zero()) {
+        draft.create(cx, &hold_key(hold, id), &UsageByHold { id })?;
+    }
     let before = doc.units_before.unwrap_or(0);
     let measured = UsageByProduct { quantity: doc.quantity, before, cost: doc.cost, price: doc.price };
     draft.create(cx, &time_key(doc.product, at, id), &measured)?;
@@ -140,6 +150,10 @@ impl Billing {
         let doc = self.get::<UsageDoc>(cx, &found.doc.id.text()).await?.doc;
         if !new.is(&doc) {
             return Err(ServiceError::AlreadyExists { what: UsageDoc::NAME, id: new.event_id.clone() });
+        }
+        if let Some(called) = new.subject_called().filter(|called| called.parent.is_some()) {
+            // It is there; under another parent this is another event.
+            self.introduce_subject(cx, &mut Draft::new(), called).await?;
         }
         Ok(Some(doc))
     }

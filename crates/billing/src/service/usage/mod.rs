@@ -6,8 +6,9 @@
 //! | `usage_by_event_id` | a hash of the caller's id | which event that is: it is what makes it happen once |
 //! | `usage_by_subject`, `usage_by_customer` | subject or customer, time of occurrence | the events beneath |
 //! | `usage_by_product` | product, time of occurrence | what a simulation needs of it |
+//! | `usage_by_hold` | hold, event | the events that were captured from it, of which not all is given back |
 //! | `usage_units` | product, customer, month | the units so far, when tiers count over the month |
-//! | `counter` | see `counters` | revenue and cost, added up |
+//! | `counter` | see `counters` | revenue, cost and what was given back, added up |
 //!
 //! The pure half decides: [`crate::usage`] makes the linked group, [`crate::pricing`] the price, [`crate::usage::rollup`] what
 //! is added to which counter.
@@ -17,6 +18,7 @@ mod charge;
 pub(super) mod counters;
 mod index;
 mod record;
+mod refund;
 mod sale;
 
 use std::collections::BTreeMap;
@@ -27,12 +29,14 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::Signed;
 use super::names::{self, HoldId};
+use super::subject::Called;
 use super::{Document, Named, ServiceError, input};
 use crate::id::{CustomerId, ProductId, SubjectId};
 
 pub use batch::{MAX_BATCH, Told};
 pub use counters::{By, Over};
 pub(super) use index::{UsageByProduct, UsageBySubject};
+pub use refund::UsageRefund;
 pub use sale::NewSale;
 
 /// The longest id that a caller gives an event, in characters.
@@ -95,6 +99,10 @@ pub struct NewUsage {
     /// Under which unit of work it rolls up, as the customer calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The unit of work that the subject is a part of, as the customer calls it: it is there already. What a subject is a part of is
+    /// said once, and stays; left out, it is what it was, or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_parent: Option<String>,
     /// What is sold.
     #[serde(with = "names::text")]
     #[cfg_attr(feature = "schema", schemars(with = "crate::service::schema::IdText<ProductId>"))]
@@ -157,7 +165,10 @@ pub struct UsageDoc {
     pub price: Amount,
     /// What the vendors took together.
     pub cost: Amount,
-    /// What is left of the price after the cost; it may be below zero.
+    /// What of the price was given back.
+    #[serde(default)]
+    pub refunded: Amount,
+    /// What is left of the price after what was given back and the cost; it may be below zero.
     pub margin: Signed,
     /// What each vendor took.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -201,7 +212,18 @@ pub enum RecordedAs {
 impl NewUsage {
     fn check(&self) -> Result<(), ServiceError> {
         input::text("event_id", &self.event_id, MAX_EVENT_ID)?;
-        input::maybe("subject", self.subject.as_ref(), MAX_SUBJECT)
+        input::maybe("subject", self.subject.as_ref(), MAX_SUBJECT)?;
+        input::maybe("subject_parent", self.subject_parent.as_ref(), MAX_SUBJECT)?;
+        if self.subject.is_none() && self.subject_parent.is_some() {
+            return Err(ServiceError::invalid("subject_parent", "of a subject: left out without one"));
+        }
+        Ok(())
+    }
+
+    /// The unit of work as it is called.
+    fn subject_called(&self) -> Option<Called<'_>> {
+        let (customer, parent) = (self.customer, self.subject_parent.as_deref());
+        self.subject.as_deref().map(|name| Called { customer, name, parent })
     }
 
     /// The unit of work.

@@ -1,10 +1,12 @@
 //! [`Billing::record_usage`]: one event is priced, charged, costed, counted and told, as one, and once.
 
 use farthing_ledger::Timestamp;
+use farthing_money::Amount;
 
 use super::charge::{self, Paid};
+use super::counters::Sums;
 use super::index::{self, Units, month_key};
-use super::{NewUsage, Recorded, RecordedAs, UsageDoc, UsageId, counters};
+use super::{NewUsage, Recorded, RecordedAs, UsageDoc, UsageId};
 use crate::id::{GroupId, SubjectId};
 use crate::pricing::Product;
 use crate::service::asset::AssetDoc;
@@ -78,8 +80,7 @@ impl Billing {
         let paid = self.charge(cx, &mut draft, (&wallet, new, &rated)).await?;
         let usage = doc(cx, new, (&wallet.asset, &rated), before);
         index::write(cx, &mut draft, &usage)?;
-        counters::count(cx, &mut draft, &rated, &wallet.asset)?;
-        self.introduce_subject(cx, &mut draft, (new.customer, new.subject.as_deref())).await?;
+        self.count(cx, &mut draft, (new, &rated, &wallet.asset)).await?;
         let vendors = new.costs.iter().map(|cost| &*cost.vendor).collect();
         self.introduce_vendors(cx, &mut draft, &vendors).await?;
         draft.tell(cx, EventKind::UsageRecorded, &usage)?;
@@ -106,6 +107,22 @@ impl Billing {
             None => draft.create(cx, &key, &Units { units: all })?,
         };
         Ok(Some(before))
+    }
+
+    /// Adds an event to its counters, those of what is above its subject too; a subject that was not heard of before is written down.
+    pub(super) async fn count(
+        &self,
+        cx: &Cx,
+        draft: &mut Draft,
+        (new, rated, asset): (&NewUsage, &Rated, &AssetDoc),
+    ) -> Result<(), ServiceError> {
+        let ancestors = match new.subject_called() {
+            Some(called) => self.introduce_subject(cx, draft, called).await?.ancestors,
+            None => Vec::new(),
+        };
+        let mut sums = Sums::default();
+        sums.add(asset.code(), rated.counts(asset.chart().money)?, &ancestors)?;
+        sums.write(cx, draft)
     }
 
     /// The event.
@@ -164,6 +181,7 @@ pub(super) fn doc(
         asset: asset.code().to_owned(),
         price: rated.price,
         cost: rated.cost,
+        refunded: Amount::ZERO,
         margin: Signed(rated.margin().net()),
         costs: new.costs.clone(),
         hold: new.hold,

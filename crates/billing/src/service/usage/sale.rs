@@ -6,7 +6,7 @@ use farthing_money::Amount;
 use serde::{Deserialize, Serialize};
 
 use super::record::{doc, event};
-use super::{NewUsage, Recorded, RecordedAs, UsageDoc, counters, index};
+use super::{NewUsage, Recorded, RecordedAs, UsageDoc, index};
 use crate::budget::Draw;
 use crate::service::event::EventKind;
 use crate::service::{ATTEMPTS, Billing, Cx, Draft, Fate, ServiceError, refused};
@@ -77,8 +77,7 @@ impl Billing {
         draft.steps(rated.charge(&books, &[Draw { account: asset.outside().bank, amount: *paid }])?);
         let doc = doc(cx, usage, (&asset, &rated), None);
         index::write(cx, &mut draft, &doc)?;
-        counters::count(cx, &mut draft, &rated, &asset)?;
-        self.introduce_subject(cx, &mut draft, (usage.customer, usage.subject.as_deref())).await?;
+        self.count(cx, &mut draft, (usage, &rated, &asset)).await?;
         let vendors = usage.costs.iter().map(|cost| &*cost.vendor).collect();
         self.introduce_vendors(cx, &mut draft, &vendors).await?;
         draft.tell(cx, EventKind::UsageRecorded, &doc)?;

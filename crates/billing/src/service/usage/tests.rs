@@ -2,6 +2,8 @@
 
 mod holds;
 mod property;
+mod refunded;
+mod refunds;
 
 use farthing_ledger::record::Order;
 
@@ -142,13 +144,16 @@ async fn an_event_is_shown_in_plain_json() {
     let shown = serde_json::to_string(&got).unwrap();
     let subject = SubjectId::named(customer, "task 47").text();
     let expected = format!(
-        r#"{{"status":"recorded","id":"{}","event_id":"e","customer":"{}","subject":"{subject}","product":"{}","version":1,"event_type":"search","quantity":2,"asset":"USD","price":"6","cost":"7","margin":"-1","costs":[{{"vendor":"v.example","amount":"7"}}],"occurred_ms":5,"recorded_ms":5}}"#,
+        r#"{{"status":"recorded","id":"{}","event_id":"e","customer":"{}","subject":"{subject}","product":"{}","version":1,"event_type":"search","quantity":2,"asset":"USD","price":"6","cost":"7","refunded":"0","margin":"-1","costs":[{{"vendor":"v.example","amount":"7"}}],"occurred_ms":5,"recorded_ms":5}}"#,
         got.usage.id.text(),
         customer.text(),
         product.text(),
     );
     assert_eq!(shown, expected);
     assert_eq!(serde_json::from_str::<Recorded>(&shown).unwrap(), got);
+    // As it was kept before anything was given back of events.
+    let before = shown.replace(r#""refunded":"0","#, "");
+    assert_eq!(serde_json::from_str::<Recorded>(&before).unwrap(), got);
     serde_json::from_str::<NewUsage>(&json.replace("event_type", "event_typ")).unwrap_err();
 }
 
@@ -386,8 +391,9 @@ async fn subjects_roll_up_with_the_calls_beneath() {
     let subject = shop.billing.subject(&shop.at(600), id).await.unwrap();
     assert_eq!((subject.subject.name.as_str(), subject.subject.customer), ("task 47", one));
     let shown = serde_json::to_string(&subject.totals).unwrap();
-    let figures = r#""quantity":"3","revenue":"9","cost":"4","margin":"5","margin_millionths":555555"#;
-    assert_eq!(shown, format!(r#"[{{"asset":"USD","events":2,{figures}}}]"#));
+    let figures = r#""quantity":"3","revenue":"9","refunded":"0","cost":"4","margin":"5","margin_millionths":555555,"charged_back":"0""#;
+    let rolled_up = format!(r#""rolled_up":{{"events":2,{figures}}}"#);
+    assert_eq!(shown, format!(r#"[{{"asset":"USD","events":2,{figures},{rolled_up}}}]"#));
     // Beneath it, by the time at which they occurred, in pages.
     let first = PageQuery { limit: 1, ..all() };
     let page = shop.billing.list_subject_usage(&shop.at(600), id, &first).await.unwrap();

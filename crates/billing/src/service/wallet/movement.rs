@@ -11,6 +11,7 @@ use crate::grant::GrantError;
 use crate::id::{CustomerId, GroupId, group};
 use crate::service::event::EventKind;
 use crate::service::names::{self, Named};
+use crate::service::usage::counters::Sums;
 use crate::service::{ATTEMPTS, Billing, Cx, Document, Draft, Fate, ServiceError, input, refused};
 use crate::wallet::{Adjustment, Move, Owing};
 
@@ -333,6 +334,11 @@ impl Billing {
                 EventKind::WalletDebited
             }
         };
+        if wish.kind == MovementKind::Chargeback {
+            let mut sums = Sums::default();
+            sums.charged_back((wallet.customer.id, wallet.asset.code()), (wish.amount, cx.now))?;
+            sums.write(cx, draft)?;
+        }
         draft.create(cx, &movement.id.text(), &movement)?.tell(cx, kind, &movement)?;
         Ok(movement)
     }

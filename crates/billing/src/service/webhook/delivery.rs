@@ -105,7 +105,7 @@ impl Document for Attempt {
 
 /// That a delivery is a dead letter: an index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct DeadLetter {
+pub(in crate::service) struct DeadLetter {
     pub(super) since_ms: u64,
 }
 

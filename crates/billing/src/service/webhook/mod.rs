@@ -39,6 +39,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+pub(super) use delivery::DeadLetter;
 pub use delivery::{Attempt, Delivery, DeliveryState, MAX_RESPONSE};
 pub use endpoint::{Change, Endpoint, EndpointState, MAX_ENDPOINTS, NewEndpoint, SigningSecret};
 pub use fan_out::FannedOut;

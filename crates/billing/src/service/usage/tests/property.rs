@@ -104,6 +104,7 @@ impl World {
                 quantity: figures.quantity,
                 revenue: figures.revenue,
                 cost: figures.cost,
+                ..Tally::default()
             };
             sum.checked_add(row).unwrap()
         })
@@ -113,7 +114,7 @@ impl World {
 fn sum<'a>(usage: impl IntoIterator<Item = &'a UsageDoc>) -> Tally {
     usage.into_iter().fold(Tally::default(), |sum, usage| {
         let quantity = u128::from(usage.quantity);
-        let one = Tally { events: 1, quantity, revenue: usage.price, cost: usage.cost };
+        let one = Tally { events: 1, quantity, revenue: usage.price, cost: usage.cost, ..Tally::default() };
         sum.checked_add(one).unwrap()
     })
 }
