@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use farthing_protocol::flow::payer::PayerFlow;
@@ -14,6 +15,7 @@ use crate::consent::HostConsent;
 use crate::driver::{self, Core, Exchange, SendError};
 use crate::journal::JournalError;
 use crate::resolve::{self, Resolution};
+use crate::verdict::{self, DecideError, Decided, Verdict};
 use crate::{
     AgentError, CallWallet, MemoryBook, MemoryJournal, MeteredVendor, Paid, PaymentId, PaymentJournal,
     Policy, Preview, SpendBook, preview,
@@ -103,6 +105,7 @@ impl Agent {
                 keys: IdempotencyKeys::Add,
                 vendors: Vec::new(),
                 consent: None,
+                swept_ms: AtomicU64::new(0),
             },
             spend: None,
             journal: None,
@@ -138,8 +141,19 @@ impl Agent {
         resolve::resolve(&self.core.books, &self.core.payers, payment).await
     }
 
+    /// Closes an open payment of a vendor that counts by itself by the word of somebody who knows what it took: its money is
+    /// captured so far, and free again beyond. No rail could tell ([`Resolution::OnlyVendorKnows`]).
+    ///
+    /// # Errors
+    /// [`DecideError`]; nothing was written then. A payment whose rail knows what became of it is never decided.
+    pub async fn decide(&self, payment: &PaymentId, verdict: Verdict) -> Result<Decided, DecideError> {
+        let (books, id) = (Arc::clone(&self.core.books), payment.clone());
+        driver::off_thread(move || verdict::decide(&books, &id, &verdict)).await
+    }
+
     /// Gives back to the budget what was held by processes that died before they sent anything, and says how many payments
-    /// that were. It happens by itself when a limit is reached.
+    /// that were. Metered calls of which nobody has said anything in the time that the policy gives count as charged. It happens by
+    /// itself when a limit is reached, and before a metered call.
     pub async fn sweep(&self) -> usize {
         let books = Arc::clone(&self.core.books);
         driver::off_thread(move || resolve::sweep(&books)).await

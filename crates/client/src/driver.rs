@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use farthing_protocol::flow::payer::{
@@ -44,6 +45,8 @@ pub(crate) struct Core {
     pub(crate) vendors: Vec<MeteredVendor>,
     /// Who is asked about hosts that the policy does not know.
     pub(crate) consent: Option<Arc<dyn HostConsent>>,
+    /// When it was last looked for metered calls that only time ends, in milliseconds since the Unix epoch.
+    pub(crate) swept_ms: AtomicU64,
 }
 
 impl fmt::Debug for Core {
@@ -89,8 +92,7 @@ pub(crate) async fn execute<E: Exchange>(
         (IdempotencyKeys::Add, Repeat::Harmful) => Repeat::WhenLost,
         (_, repeat) => repeat,
     };
-    let max_wait_ms = u64::try_from(core.max_wait.as_millis()).unwrap_or(u64::MAX);
-    let mut flow = PayerFlow::new(repeat).with_max_wait_ms(max_wait_ms);
+    let mut flow = PayerFlow::new(repeat).with_max_wait_ms(millis(core.max_wait));
     let mut call = Call { core, exchange, request, plan: None, flight: None, begun: None, last: None };
     let mut action = flow.start();
     loop {
@@ -170,6 +172,10 @@ pub(crate) async fn send<E: Exchange>(
         Ok(result) => result,
         Err(_) => Err(SendError { why: format!("no answer within {} s", core.answer_timeout.as_secs()) }),
     }
+}
+
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Does what may block on files elsewhere; what is moved in comes back.
@@ -368,6 +374,7 @@ impl<E: Exchange> Call<'_, E> {
             method: challenge.method.to_string(),
             quote: payable.quote.clone(),
             draws: payable.draws.clone(),
+            charge_at: None,
         };
         let books = Arc::clone(&self.core.books);
         off_thread(move || InFlight::begin(books, &intention)).await

@@ -1,9 +1,9 @@
 //! [`AgentError`]: how a call can fail, and what that says about money. It is not an exit code: `app` maps
 //! [`FailureClass`] to those.
 
-use farthing_protocol::FormatError;
 use farthing_protocol::flow::payer::Refusal;
 use farthing_protocol::ports::{PayError, Quote};
+use farthing_protocol::{FormatError, UnixMs};
 
 use crate::PaymentId;
 
@@ -123,6 +123,30 @@ pub enum AgentError {
         /// Where the journal tells of it.
         payment: PaymentId,
     },
+    /// A vendor that counts by itself was called with its key, and its answer did not arrive, or not whole.
+    #[error(
+        "the vendor's answer did not arrive whole: {}. Only the vendor knows whether it counted the call: up to {} stays held as \
+         payment {payment}{}. Say what it cost: farthing payments resolve {payment}. The same call made again is another one",
+        clause(.why), .quote.money, until(*.charge_at)
+    )]
+    VendorAnswerLost {
+        /// What went wrong.
+        why: String,
+        /// The most that the call costs, which is held.
+        quote: Box<Quote>,
+        /// Where the journal tells of it.
+        payment: PaymentId,
+        /// When it counts as charged in full, if nobody says before what became of it; none: never.
+        charge_at: Option<UnixMs>,
+    },
+}
+
+/// Until when money stays held.
+fn until(charge_at: Option<UnixMs>) -> String {
+    charge_at.map_or_else(
+        || " until somebody says what became of it".to_owned(),
+        |at| format!(", and counts as charged in full from {at} on, if nobody says before what became of it"),
+    )
 }
 
 /// Somebody's words as a part of a longer sentence: without a full stop of their own.
@@ -147,6 +171,7 @@ impl AgentError {
             Self::Unsendable { .. } => "credential_unsendable",
             Self::NotServed { .. } => "payment_not_accepted",
             Self::AnswerLost { .. } => "answer_lost",
+            Self::VendorAnswerLost { .. } => "vendor_answer_lost",
         }
     }
 
@@ -159,9 +184,10 @@ impl AgentError {
             Self::Refused(_) | Self::Unreadable { .. } => FailureClass::Refused,
             Self::Unrecorded { .. } | Self::NotPaid { .. } => FailureClass::NotPaid,
             Self::NotServed { .. } => FailureClass::NotServed,
-            Self::PaymentUnknown { .. } | Self::Unsendable { .. } | Self::AnswerLost { .. } => {
-                FailureClass::Unknown
-            }
+            Self::PaymentUnknown { .. }
+            | Self::Unsendable { .. }
+            | Self::AnswerLost { .. }
+            | Self::VendorAnswerLost { .. } => FailureClass::Unknown,
         }
     }
 
@@ -171,7 +197,7 @@ impl AgentError {
         match self {
             // A proof of identity moves no money.
             Self::NotServed { quote, .. } | Self::AnswerLost { quote, .. } => !quote.money.amount().is_zero(),
-            Self::PaymentUnknown { .. } | Self::Unsendable { .. } => true,
+            Self::PaymentUnknown { .. } | Self::Unsendable { .. } | Self::VendorAnswerLost { .. } => true,
             _ => false,
         }
     }
@@ -184,7 +210,8 @@ impl AgentError {
             | Self::PaymentUnknown { payment, .. }
             | Self::Unsendable { payment, .. }
             | Self::NotServed { payment, .. }
-            | Self::AnswerLost { payment, .. } => Some(payment),
+            | Self::AnswerLost { payment, .. }
+            | Self::VendorAnswerLost { payment, .. } => Some(payment),
             _ => None,
         }
     }

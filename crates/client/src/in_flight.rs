@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use farthing_money::Money;
 use farthing_protocol::flow::payer::Refusal;
 use farthing_protocol::ports::{PayError, Quote};
-use farthing_protocol::{Challenge, PaymentProof, Receipt};
+use farthing_protocol::{Challenge, PaymentProof, Receipt, UnixMs};
 
 use crate::books::{Books, HoldError};
 use crate::journal::{Agreed, PaymentRecord, PaymentState, Step, StoredCredential, Target};
@@ -82,6 +82,8 @@ pub(crate) struct Intention {
     pub(crate) method: String,
     pub(crate) quote: Quote,
     pub(crate) draws: Vec<Draw>,
+    /// When a metered call counts as charged in full, if nobody knows better until then.
+    pub(crate) charge_at: Option<UnixMs>,
 }
 
 impl Intention {
@@ -133,8 +135,9 @@ impl InFlight {
             flight.key = Some(flight.id.to_string());
             target.idempotency_key.clone_from(&flight.key);
         }
-        let step = Step::Intended { target, agreed: Box::new(Agreed::of(&intention.method, quote)) };
-        flight.write(step).map_err(unrecorded)?;
+        let charge_at_ms = intention.charge_at.map(UnixMs::as_ms);
+        let agreed = Agreed { charge_at_ms, ..Agreed::of(&intention.method, quote) };
+        flight.write(Step::Intended { target, agreed: Box::new(agreed) }).map_err(unrecorded)?;
         flight.stage = Stage::Held;
         Ok(flight)
     }
@@ -208,11 +211,12 @@ impl InFlight {
     /// A vendor has answered, and the call cost so much of what was held.
     pub(crate) fn metered(&mut self, status: u16, cost: Money) {
         self.stage = Stage::Closed;
+        let step = Step::metered(status, cost.amount());
         if let Err(error) = self.books.confirm_cost(&self.id, cost) {
             // It stays held, which counts as much.
             tracing::error!(payment = %self.id, error, "a metered call could not be confirmed in the books");
         }
-        self.note(Step::served(status, None));
+        self.note(step);
     }
 
     /// The rail has answered.
@@ -295,7 +299,7 @@ impl InFlight {
     pub(crate) fn not_paid(&mut self, code: &str, why: String) {
         self.stage = Stage::Closed;
         self.release();
-        self.note(Step::NotPaid { code: code.to_owned(), why });
+        self.note(Step::not_paid(code, why));
     }
 
     /// Whether money can have moved by now.

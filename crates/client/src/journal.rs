@@ -22,7 +22,7 @@ mod file;
 mod id;
 mod record;
 
-pub use entry::{Agreed, AgreedShare, JournalEntry, Step, StoredCredential, Target};
+pub use entry::{Agreed, AgreedShare, DecidedBy, JournalEntry, Step, StoredCredential, Target};
 pub use file::FileJournal;
 pub use id::PaymentId;
 pub use record::{PaymentRecord, PaymentState};

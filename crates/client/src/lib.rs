@@ -68,6 +68,7 @@ mod resolve;
 mod site;
 pub mod spend;
 pub mod text;
+pub mod verdict;
 pub mod wallet;
 mod witness;
 
@@ -83,4 +84,5 @@ pub use policy::{Policy, PolicyBuilder, PolicyError};
 pub use preview::{BudgetPreview, OfferPreview, Preview};
 pub use resolve::Resolution;
 pub use spend::{FileBook, MemoryBook, SpendBook, SpendError};
+pub use verdict::{Charge, DecideError, Decided, Verdict};
 pub use wallet::{CallWallet, Captured, WalletCall, WalletError};

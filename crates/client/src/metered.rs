@@ -2,30 +2,34 @@
 //! rule; the policy, the journal and the wallet take part as in any paid call.
 //!
 //! The most that a call may cost is held before it is sent. An answer that is no success costs nothing. When there is no answer,
-//! nobody knows what the vendor has counted: the money stays held, and the payment stays open in the journal.
+//! nobody knows what the vendor has counted: the money stays held, and the payment stays open in the journal, until somebody says
+//! what became of it or the time passes that the vendor's rule gives ([`crate::verdict`]).
+
+mod answer;
+mod call;
+
+pub(crate) use call::execute;
 
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::time::Duration;
 
 use farthing_money::{Amount, Money, MoneyError, Rounding};
-use farthing_protocol::ports::{FeeBearer, Quote};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::Response;
+use http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::driver::{self, Core, Exchange, off_thread};
-use crate::in_flight::{BeginError, InFlight, Intention, KeyOfOurs};
-use crate::journal::Target;
-use crate::offer::Known;
+use crate::driver::Core;
 use crate::outgoing::Outgoing;
 use crate::policy::HostPattern;
-use crate::{AgentError, Paid, Payment, PaymentOutcome};
 
 /// The method's name in policies and in the journal.
 pub const METHOD: &str = "metered";
 
 /// The longest answer that is read to find out what a call cost, in bytes.
 pub const MAX_ANSWER: usize = 8 << 20;
+
+/// How long a call whose outcome nobody knows stays open, unless a vendor's rule says otherwise: a day, in which a person can look
+/// at what the vendor has counted.
+pub const CHARGE_AFTER: Duration = Duration::from_hours(24);
 
 /// What a call costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +78,8 @@ pub struct MeteredVendor {
     key: HeaderValue,
     most: Money,
     rule: CostRule,
+    heeds_keys: bool,
+    charge_after: Option<Duration>,
 }
 
 impl std::fmt::Debug for MeteredVendor {
@@ -94,112 +100,28 @@ impl MeteredVendor {
         (most, rule): (Money, CostRule),
     ) -> Self {
         key.set_sensitive(true);
-        Self { host, header, key, most, rule }
+        Self { host, header, key, most, rule, heeds_keys: false, charge_after: Some(CHARGE_AFTER) }
+    }
+
+    /// The vendor heeds `Idempotency-Key`: a call whose answer is lost is sent again with the same key, and counted once.
+    #[must_use]
+    pub const fn that_heeds_keys(mut self) -> Self {
+        self.heeds_keys = true;
+        self
+    }
+
+    /// How long a call whose outcome nobody knows stays open before it counts as charged in full; with none, until somebody says
+    /// what became of it. [`CHARGE_AFTER`], where this is not called.
+    #[must_use]
+    pub const fn charge_after(mut self, time: Option<Duration>) -> Self {
+        self.charge_after = time;
+        self
     }
 }
 
 /// The vendor that a request goes to, where it is one of these.
 pub(crate) fn find<'a>(core: &'a Core, request: &Outgoing) -> Option<&'a MeteredVendor> {
     core.vendors.iter().find(|vendor| vendor.host.matches(request.site()))
-}
-
-/// One metered call.
-pub(crate) async fn execute<E: Exchange>(
-    core: &Arc<Core>,
-    exchange: &mut E,
-    (mut request, vendor): (Outgoing, &MeteredVendor),
-) -> Result<Paid<Response>, AgentError> {
-    let quote = quote(vendor, &request);
-    let examined = core.policy.examine(request.site(), METHOD, &quote, Known::ByPolicy);
-    let draws = examined.judgement().map_err(AgentError::Refused)?;
-    let intention = Intention {
-        target: Target {
-            method: request.method().to_string(),
-            url: request.resource(),
-            realm: request.site().authority(),
-            challenge_id: METHOD.to_owned(),
-            expires: None,
-            request: None,
-            idempotency_key: request.key(),
-        },
-        key: KeyOfOurs::None,
-        method: METHOD.to_owned(),
-        quote: quote.clone(),
-        draws,
-    };
-    let books = Arc::clone(&core.books);
-    let mut flight =
-        off_thread(move || InFlight::begin(books, &intention)).await.map_err(|error| match error {
-            BeginError::Limit(refusal) => AgentError::Refused(refusal),
-            BeginError::Books(error) => error,
-        })?;
-    let mut sent = request.next();
-    sent.headers_mut().insert(vendor.header.clone(), vendor.key.clone());
-    flight.calling();
-    let payment = flight.id().clone();
-    let answered = match driver::send(core, exchange, sent).await {
-        Ok(answered) => answered,
-        Err(error) => {
-            let why = error.why;
-            let words = why.clone();
-            off_thread(move || flight.unknown(words)).await;
-            let challenge_id = METHOD.to_owned();
-            return Err(AgentError::AnswerLost { why, challenge_id, quote: Box::new(quote), payment });
-        }
-    };
-    let status = answered.status();
-    if !status.is_success() {
-        let why = format!("the vendor answered {status}, which costs nothing");
-        off_thread(move || flight.not_paid("vendor_refused", why)).await;
-        return Ok(Paid { response: answered, payment: None });
-    }
-    let (response, cost) = read(vendor, answered).await?;
-    let paid = cost.clone();
-    off_thread(move || flight.metered(status.as_u16(), paid)).await;
-    let quote = Quote { money: cost, ..quote };
-    let outcome = PaymentOutcome::Served;
-    let payment = Payment { id: payment, challenge_id: METHOD.to_owned(), quote, receipt: None, outcome };
-    Ok(Paid { response, payment: Some(payment) })
-}
-
-fn quote(vendor: &MeteredVendor, request: &Outgoing) -> Quote {
-    Quote {
-        money: vendor.most.clone(),
-        recipient: request.site().authority(),
-        shares: Vec::new(),
-        network: METHOD.to_owned(),
-        payer: "API key".to_owned(),
-        fee: FeeBearer::Nobody,
-        mode: METHOD,
-    }
-}
-
-/// The answer, whole where it had to be read, and what it cost. An answer that breaks off was counted by the vendor: it costs the
-/// most, because the flight is dropped as one whose outcome is not known.
-async fn read(vendor: &MeteredVendor, response: Response) -> Result<(Response, Money), AgentError> {
-    let is_json =
-        response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-            let kind = value.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
-        });
-    let short = response
-        .content_length()
-        .is_some_and(|length| usize::try_from(length).is_ok_and(|n| n <= MAX_ANSWER));
-    if vendor.rule == CostRule::PerCall || !is_json || !short {
-        return Ok((response, vendor.most.clone()));
-    }
-    let (status, version, headers) = (response.status(), response.version(), response.headers().clone());
-    let bytes = response
-        .bytes()
-        .await
-        .map_err(|error| AgentError::Network { why: crate::describe(&error.without_url()) })?;
-    let value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    let cost = vendor.rule.cost(&vendor.most, &value);
-    let mut whole = http::Response::new(bytes);
-    *whole.status_mut() = status;
-    *whole.version_mut() = version;
-    *whole.headers_mut() = headers;
-    Ok((whole.into(), cost))
 }
 
 #[cfg(test)]

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use farthing_protocol::CredentialBuf;
 use farthing_protocol::ports::{Payer, PaymentFate, SentPayment};
+use farthing_protocol::{CredentialBuf, UnixMs};
 
 use crate::PaymentId;
 use crate::books::Books;
 use crate::driver::off_thread;
 use crate::in_flight::InFlight;
 use crate::journal::{JournalError, PaymentRecord, PaymentState, Step};
+use crate::verdict::{self, Decided};
 
 /// What is known of an open payment after looking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,14 @@ pub enum Resolution {
         /// What shows it on the rail.
         reference: String,
     },
+    /// No rail knows, and only somebody's word closes it, or has closed it now: the vendor of a metered call was called, and its
+    /// answer did not come.
+    Charged(Decided),
+    /// The same, and nobody has said anything yet ([`crate::Agent::decide`]): its money stays held.
+    OnlyVendorKnows {
+        /// When it counts as charged in full; none: never, before somebody says what became of it.
+        charge_at: Option<UnixMs>,
+    },
     /// Not known yet.
     Pending,
     /// It could not be looked up.
@@ -41,7 +50,8 @@ pub enum Resolution {
     },
 }
 
-/// Gives back what was held by processes that died before they sent anything. Says how many payments that were.
+/// Gives back what was held by processes that died before they sent anything, and says how many payments that were. Metered calls
+/// that nobody has said anything of in time count as charged from then on.
 pub(crate) fn sweep(books: &Books) -> usize {
     let swept = sweep_open(books).and_then(|open| Ok(open + sweep_orphans(books)?));
     swept.unwrap_or_else(|error| {
@@ -51,17 +61,34 @@ pub(crate) fn sweep(books: &Books) -> usize {
 }
 
 fn sweep_open(books: &Books) -> Result<usize, JournalError> {
-    let mut swept = 0;
+    let (mut swept, now) = (0, books.clock.now());
     for record in books.journal.open()? {
-        if record.in_flight || !was_never_sent(&record) {
+        if record.in_flight || !(was_never_sent(&record) || verdict::is_overdue(&record, now)) {
             continue;
         }
         if let Some(record) = books.journal.adopt(&record.id)? {
-            swept += usize::from(was_never_sent(&record) && close_unsent(books, &record.id));
+            if verdict::is_overdue(&record, now) {
+                charge_overdue(books, &record);
+            } else {
+                swept += usize::from(was_never_sent(&record) && close_unsent(books, &record.id));
+            }
             books.journal.leave(&record.id);
         }
     }
     Ok(swept)
+}
+
+fn charge_overdue(books: &Books, record: &PaymentRecord) -> Option<Decided> {
+    match verdict::charge(books, record) {
+        Ok(decided) => {
+            tracing::warn!(payment = %record.id, amount = %record.agreed, "a metered call whose outcome nobody knows counts as charged in full");
+            Some(decided)
+        }
+        Err(error) => {
+            tracing::error!(payment = %record.id, %error, "a metered call could not be counted as charged");
+            None
+        }
+    }
 }
 
 /// What is held for a payment that the journal never saw begin. Its process is dead: a living one has entered it first.
@@ -75,11 +102,15 @@ fn sweep_orphans(books: &Books) -> Result<usize, JournalError> {
         if books.journal.is_in_flight(&id)? {
             continue;
         }
-        let released = match books.journal.payment(&id)?.map(|record| record.state) {
+        let record = books.journal.payment(&id)?;
+        let released = match record.as_ref().map(|record| record.state) {
             None | Some(PaymentState::NotPaid) => books.release(&id).is_ok(),
-            Some(PaymentState::Served | PaymentState::Forfeited) => {
+            Some(PaymentState::Served | PaymentState::Forfeited | PaymentState::Charged) => {
                 // Counts as much as before: nothing is gained by it now.
-                let _ = books.confirm(&id, None);
+                let _ = match record.and_then(|record| record.part()) {
+                    Some(cost) => books.confirm_cost(&id, cost),
+                    None => books.confirm(&id, None),
+                };
                 false
             }
             Some(_) => false,
@@ -105,7 +136,7 @@ fn close_unsent(books: &Books, id: &PaymentId) -> bool {
 
 fn close_unpaid(books: &Books, id: &PaymentId, code: &str, why: String) -> bool {
     // The journal first: it is what a process that is not dead after all must get past.
-    let closed = books.write(id, Step::NotPaid { code: code.to_owned(), why });
+    let closed = books.write(id, Step::not_paid(code, why));
     let result = closed.and_then(|()| books.release(id));
     if let Err(error) = &result {
         tracing::error!(payment = %id, error, "a payment that was not made could not be closed");
@@ -170,6 +201,9 @@ pub(crate) async fn settle(
         off_thread(move || close_unsent(&books, &id)).await;
         return Resolution::NotSent;
     }
+    if record.agreed.is_metered() {
+        return word_of(books, record.clone()).await;
+    }
     if record.state == PaymentState::Paid {
         return Resolution::Moved { reference: record.reference.clone().unwrap_or_default() };
     }
@@ -188,6 +222,14 @@ pub(crate) async fn settle(
         Ok(PaymentFate::Pending) => Resolution::Pending,
         Err(why) => Resolution::NotFound { why },
     }
+}
+
+/// What is to be said of a metered call: no rail can be asked.
+async fn word_of(books: Arc<Books>, record: PaymentRecord) -> Resolution {
+    let charge_at = record.agreed.charge_at_ms.map(UnixMs::from_ms);
+    let overdue = verdict::is_overdue(&record, books.clock.now());
+    let decided = if overdue { off_thread(move || charge_overdue(&books, &record)).await } else { None };
+    decided.map_or(Resolution::OnlyVendorKnows { charge_at }, Resolution::Charged)
 }
 
 fn note_moved(books: &Books, id: &PaymentId, reference: String) {

@@ -251,6 +251,8 @@ pub enum Undelivered {
     Dropped,
     /// The client left before the answer's last byte.
     ClientLeft,
+    /// The process that delivered it has gone.
+    Gone,
 }
 
 /// What became of a payment whose outcome was unknown.
@@ -310,7 +312,7 @@ names!(Claiming {
 });
 names!(Undelivered {
     Self::Status(_) => "status", Self::NoAnswer => "no_answer", Self::BodyBroke => "body_broke",
-    Self::Dropped => "dropped", Self::ClientLeft => "client_left",
+    Self::Dropped => "dropped", Self::ClientLeft => "client_left", Self::Gone => "gone",
 });
 names!(Resolved { Self::Settled => "settled", Self::Failed => "failed", Self::Pending => "pending" });
 names!(Lasting {

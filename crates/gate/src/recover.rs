@@ -22,7 +22,7 @@ use futures_util::{StreamExt, stream};
 use tokio::task::AbortHandle;
 
 use crate::gate::{Gate, Inner};
-use crate::observe::{GateEvent, Resolved};
+use crate::observe::{GateEvent, Resolved, Undelivered};
 use crate::waits::{Silent, Waits};
 
 /// What became of the payments that were unresolved.
@@ -123,7 +123,7 @@ impl Gate {
     }
 
     /// Asks the rails, again and again, about payments whose outcome has not been known for a while, gives up reservations of
-    /// processes that have gone, gives back what is to be given back, and forgets final claims that are old. Credits are kept for
+    /// processes that have gone and makes credits of their deliveries, gives back what is to be given back, and forgets final claims that are old. Credits are kept for
     /// ever, and their answers with them: their payers have paid. Never returns: run it in a task of its own beside the server, and drop it to stop it.
     pub async fn resolver(&self, options: ResolverOptions) {
         let inner = self.inner();
@@ -222,6 +222,8 @@ impl Inner {
         self.ask_epoch().await?;
         for (listed, before) in [
             (Listed::Abandoned, now),
+            // Twice its lease: one that was only cut off from the store has renewed it by then, or serves no more.
+            (Listed::Interrupted, ago(self.lease_ms)),
             (Listed::Settling, ago(older_than_ms)),
             (Listed::Refunding, ago(older_than_ms)),
             (Listed::RefundDue, ago(refund_after_ms)),
@@ -261,6 +263,7 @@ impl Inner {
             let looked = stream::iter(claims).map(|claim| async {
                 let fate = match listed {
                     Listed::Abandoned => self.give_up(&claim).await,
+                    Listed::Interrupted => self.interrupted(&claim).await,
                     Listed::RefundDue => self.refund(&claim, patience).await,
                     Listed::Refunding => self.refunded(&claim, patience).await,
                     Listed::Settling => {
@@ -289,6 +292,27 @@ impl Inner {
         let (why, holder) = ("abandoned".to_owned(), Some(lease.holder));
         let step = ClaimStep::Failed { why, reservation: ReservationFate::Released, holder };
         self.close(&claim.new.id, step, Fate::Abandoned).await
+    }
+
+    /// Whoever delivered it has gone. What this process is at work on is not, whatever its lease says.
+    async fn interrupted(&self, claim: &Claim) -> Fate {
+        let ClaimState::Delivering { lease, .. } = claim.state else { return Fate::Closed };
+        let Some(_slot) = self.in_flight.enter(&claim.new.id) else { return Fate::NotAsked };
+        let step = ClaimStep::Interrupted { holder: lease.holder };
+        match self.store.advance(&claim.new.id, step, self.clock.now()).await {
+            Ok(()) => {
+                let (route, why) = (&*claim.new.scope, Undelivered::Gone);
+                self.observer.observe(GateEvent::Credited { route, why });
+                tracing::warn!(claim = %claim.new.id, route, "whoever delivered a paid call has gone: it is a credit again");
+                Fate::Closed
+            }
+            Err(AdvanceError::Store(error)) => {
+                self.observer.observe(GateEvent::StoreError { during: "advance" });
+                tracing::error!(claim = %claim.new.id, %error, "a delivery that nobody makes could not be ended");
+                Fate::Pending
+            }
+            Err(_) => Fate::Closed,
+        }
     }
 
     /// Takes a step that closes a payment, or finds that somebody else has.

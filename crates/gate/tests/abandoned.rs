@@ -70,6 +70,7 @@ async fn what_was_claimed_anew_is_not_given_up() {
         reservation: None,
         expires: now.plus_ms(60_000),
         idempotency: None,
+        bound: None,
         first: First::Serve(Lease { holder: LeaseHolder(1), until: now }),
     };
     assert!(matches!(store.claim(reserved, now).await.unwrap(), ClaimOutcome::New));

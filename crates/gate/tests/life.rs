@@ -336,6 +336,10 @@ impl World {
                     let reservation = ReservationFate::Released;
                     ClaimStep::Failed { why: "abandoned".into(), reservation, holder: None }
                 }
+                Listed::Interrupted => {
+                    let ClaimState::Delivering { lease, .. } = claim.state else { continue };
+                    ClaimStep::Interrupted { holder: lease.holder }
+                }
                 Listed::RefundDue => {
                     self.plans += 1;
                     let data = serde_json::json!({ "tx": n, "plan": self.plans });
@@ -356,13 +360,17 @@ impl World {
     async fn end(&mut self) {
         self.actors.clear();
         self.now += 10 * LEASE;
-        for listed in [Listed::Abandoned, Listed::Settling] {
+        for listed in [Listed::Abandoned, Listed::Interrupted, Listed::Settling] {
             self.resolve(listed, 0).await;
         }
         for n in 0..CREDENTIALS {
             let id = ClaimId(setup().credentials[n].challenge.id.clone().into_owned());
             let claim = self.store.get(&id).await.unwrap();
             let settled = claim.as_ref().is_some_and(|claim| claim.state.settled().is_some());
+            let leased = |claim: &Claim| {
+                matches!(claim.state, ClaimState::Delivering { .. } | ClaimState::Reserved { .. })
+            };
+            assert!(!claim.as_ref().is_some_and(leased), "nobody serves it: {claim:?}");
             assert_eq!(
                 settled,
                 self.money[n].moved,
@@ -408,7 +416,10 @@ proptest! {
                     }
                     3 => world.now += LEASE / 2,
                     4 => world.now += LEASE + 1,
-                    5 => world.resolve([Listed::Abandoned, Listed::RefundDue, Listed::Refunding][index % 3], choice).await,
+                    5 => {
+                        let kinds = [Listed::Abandoned, Listed::Interrupted, Listed::RefundDue, Listed::Refunding];
+                        world.resolve(kinds[index % 4], choice).await;
+                    }
                     6 if world.actors.is_empty() => world.resolve(Listed::Settling, choice).await,
                     _ => world.step(index, choice).await,
                 }

@@ -138,6 +138,7 @@ impl Shop {
                 reservation: None,
                 expires: NOW.minus(expired_ms),
                 idempotency: None,
+                bound: None,
                 first: First::Settle,
             };
             self.store.claim(new, NOW.minus(1_000 - at - u64::try_from(n).unwrap())).await.unwrap();

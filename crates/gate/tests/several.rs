@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use farthing_gate::ResolverOptions;
-use farthing_protocol::ports::{ClaimStep, LeaseHolder};
+use farthing_protocol::ports::{ClaimState, ClaimStep, Lease, LeaseHolder};
 use harness::Rig;
 use harness::rail::Act;
 
@@ -89,6 +89,47 @@ async fn abandoned_reservations_fail() {
     one.upstream.go_on.notify_one();
     assert_eq!(harness::read("GET", held).await.status, 409);
     assert_eq!(one.rail.settlements(), 0);
+}
+
+/// A call that was paid for and whose process is gone is owed again, whether its payer comes or not, and to nobody who still serves.
+#[tokio::test]
+async fn interrupted_deliveries_are_credits() {
+    let one = Rig::gated(|gate| gate.lease_ms(60_000)).await;
+    let other = one.beside_with(|gate| gate.lease_ms(60_000)).await;
+    let (credential, id) = one.buy_with_body("GET", "/paid/held", "0x1", "").await;
+    let held = one.open("GET", "/paid/held", &auth(&credential), "").await;
+    one.reaches(&id, "delivering").await;
+    let resolve = |rig: &Rig| {
+        let gate = rig.gate.clone();
+        let options = ResolverOptions { min_wait_ms: 1, ..ResolverOptions::default() };
+        tokio::spawn(async move { gate.resolver(options).await })
+    };
+    // Its own process is at work on it: what the clock says of the lease is nothing to it.
+    one.clock.advance(600_000);
+    let mine = resolve(&one);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(one.claim(&id).await.state.name(), "delivering");
+    mine.abort();
+    // Renewed, as by a process that has been cut off from the store: another one waits as long again.
+    let ClaimState::Delivering { lease, .. } = one.claim(&id).await.state else { panic!("it is delivered") };
+    let renewed = Lease { until: one.clock.now().plus_ms(60_000), ..lease };
+    one.store.inner.advance(&id, ClaimStep::Renew(renewed), one.clock.now()).await.unwrap();
+    let theirs = resolve(&other);
+    one.clock.advance(119_999);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(one.claim(&id).await.state.name(), "delivering");
+    one.clock.advance(1);
+    other.reaches(&id, "credit").await;
+    other.upstream.go_on.notify_one();
+    let served = other.send("GET", "/paid/held", &auth(&credential)).await;
+    assert_eq!((served.status, served.body.as_str()), (200, "content"), "{served:?}");
+    other.reaches(&id, "delivered").await;
+    theirs.abort();
+    one.upstream.go_on.notify_one();
+    assert_eq!(harness::read("GET", held).await.status, 200);
+    one.gate.idle().await;
+    assert_eq!(one.claim(&id).await.deliveries, 2);
+    assert_eq!((one.rail.settlements(), other.rail.settlements()), (1, 0));
 }
 
 /// Two resolvers at once do no harm, in as many pages as it takes.

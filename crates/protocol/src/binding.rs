@@ -4,11 +4,11 @@ use std::fmt;
 
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::Echo;
+use crate::{Echo, UnixMs};
 
 /// Characters of an id: 32 bytes as base64url without padding.
 pub(crate) const ID_LEN: usize = 43;
@@ -98,6 +98,32 @@ impl<'a> Slots<'a> {
         }
     }
 
+    /// What the slots say, in 32 bytes that need no secret: two challenges with one digest and one id are the same. None where a slot
+    /// has a separator in it, which no slot that we bind has.
+    #[must_use]
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        if self.has_separator() {
+            return None;
+        }
+        let header = self.header.unwrap_or_default();
+        let slots = [
+            self.realm,
+            self.method,
+            self.intent,
+            self.request,
+            self.expires,
+            self.digest,
+            header,
+            self.opaque,
+        ];
+        let mut hash = Sha256::new();
+        for slot in slots {
+            hash.update(slot.as_bytes());
+            hash.update(b"|");
+        }
+        Some(hash.finalize().into())
+    }
+
     fn has_separator(&self) -> bool {
         [self.realm, self.method, self.intent, self.request, self.expires, self.digest, self.opaque]
             .iter()
@@ -166,11 +192,40 @@ pub(crate) fn id_str(id: &[u8; ID_LEN]) -> &str {
     std::str::from_utf8(id).expect("base64url is ASCII")
 }
 
-/// Makes and checks ids with one secret, or two while the secret is being rotated.
+/// A secret that binds no new challenges, and is good for those that it has bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// The latest expiry of what it has bound, where that is known: a challenge that claims a later one was made by somebody else
+    /// who has the secret.
+    pub expires_until: Option<UnixMs>,
+}
+
+impl From<Secret> for PreviousSecret {
+    fn from(secret: Secret) -> Self {
+        Self { secret, expires_until: None }
+    }
+}
+
+#[derive(Clone)]
+struct Previous {
+    key: Key,
+    expires_until: Option<UnixMs>,
+}
+
+impl Previous {
+    /// Whether it can have bound something with this expiry.
+    fn reaches(&self, expires: &str) -> bool {
+        self.expires_until.is_none_or(|until| UnixMs::parse(expires).is_ok_and(|expires| expires <= until))
+    }
+}
+
+/// Makes ids with one secret, and checks them with it and with those before it.
 #[derive(Clone)]
 pub struct Binder {
     current: Key,
-    previous: Option<Key>,
+    previous: Vec<Previous>,
 }
 
 impl fmt::Debug for Binder {
@@ -180,14 +235,19 @@ impl fmt::Debug for Binder {
 }
 
 impl Binder {
-    /// Issues with `current`; recognises what `previous` issued, too.
+    /// Issues with `current`; recognises what `previous` ones issued, too. Each of them costs one hash more for a credential that none
+    /// has bound.
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
         reason = "a secret is handed over, so that no copy of it is left behind"
     )]
-    pub fn new(current: Secret, previous: Option<Secret>) -> Self {
-        Self { current: Key::new(&current), previous: previous.as_ref().map(Key::new) }
+    pub fn new(current: Secret, previous: impl IntoIterator<Item = PreviousSecret>) -> Self {
+        let previous = previous.into_iter().map(|previous| {
+            let PreviousSecret { secret, expires_until } = previous;
+            Previous { key: Key::new(&secret), expires_until }
+        });
+        Self { current: Key::new(&current), previous: previous.collect() }
     }
 
     /// The id that binds `slots`.
@@ -212,7 +272,8 @@ impl Binder {
             return Err(NotOurs);
         }
         let binds = |key: &Key| bool::from(key.id(&slots).ct_eq(echo.id.as_bytes()));
-        if binds(&self.current) || self.previous.as_ref().is_some_and(binds) { Ok(()) } else { Err(NotOurs) }
+        let bound_before = |previous: &Previous| previous.reaches(slots.expires) && binds(&previous.key);
+        if binds(&self.current) || self.previous.iter().any(bound_before) { Ok(()) } else { Err(NotOurs) }
     }
 }
 

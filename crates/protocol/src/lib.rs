@@ -23,7 +23,7 @@ pub mod receipt;
 mod text;
 mod time;
 
-pub use binding::{Binder, Secret};
+pub use binding::{Binder, PreviousSecret, Secret};
 pub use challenge::{Challenge, CredentialHeader};
 pub use credential::{Credential, CredentialBuf, Echo, PaymentProof};
 pub use encoding::EncodedJson;

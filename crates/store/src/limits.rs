@@ -80,7 +80,7 @@ pub(crate) fn check_step(step: &ClaimStep, now: UnixMs) -> Result<(), StoreError
         ClaimStep::BeginDelivery(lease) | ClaimStep::Renew(lease) => until(lease),
         ClaimStep::BeginRefund { plan: refund } => plan("refund plan", refund),
         ClaimStep::Refunded { refund } => check_settled(refund),
-        ClaimStep::RefundFailed | ClaimStep::KeepCredit => Ok(()),
+        ClaimStep::Interrupted { .. } | ClaimStep::RefundFailed | ClaimStep::KeepCredit => Ok(()),
     }
 }
 

@@ -325,6 +325,12 @@ fn next(state: &ClaimState, step: &ClaimStep, now: UnixMs) -> Option<ClaimState>
             (Delivering { settled, .. }, Amends::Refund) => Some(RefundDue(settled)),
             _ => None,
         },
+        ClaimStep::Interrupted { holder } => match state {
+            Delivering { settled, lease } if lease.holder == holder && lease.until <= now => {
+                Some(Credit(settled))
+            }
+            _ => None,
+        },
         ClaimStep::BeginRefund { plan } => match state {
             RefundDue(settled) => Some(Refunding { settled, plan }),
             _ => None,
@@ -376,7 +382,8 @@ fn place(claim: &Claim) -> (UnixMs, ClaimId) {
 
 fn is_listed(claim: &Claim, listed: Listed, page: &Page) -> bool {
     let is_of_kind = match (listed, &claim.state) {
-        (Listed::Abandoned, ClaimState::Reserved { lease }) => lease.until <= page.before,
+        (Listed::Abandoned, ClaimState::Reserved { lease })
+        | (Listed::Interrupted, ClaimState::Delivering { lease, .. }) => lease.until <= page.before,
         (Listed::Settling, ClaimState::Settling)
         | (Listed::RefundDue, ClaimState::RefundDue(_))
         | (Listed::Refunding, ClaimState::Refunding { .. })

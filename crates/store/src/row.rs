@@ -41,6 +41,7 @@ pub(crate) struct NewColumns {
     pub(crate) idempotency_key: Option<String>,
     pub(crate) idempotency_request: Option<Vec<u8>>,
     pub(crate) first: Option<String>,
+    pub(crate) bound: Option<Vec<u8>>,
 }
 
 /// Where a claim is, as columns.
@@ -107,6 +108,7 @@ impl NewColumns {
             idempotency_key: new.idempotency.as_ref().map(|held| held.key.clone()),
             idempotency_request: new.idempotency.as_ref().map(|held| held.request.to_vec()),
             first,
+            bound: new.bound.map(Vec::from),
         })
     }
 
@@ -138,6 +140,10 @@ impl NewColumns {
             reservation: self.reservation.map(|text| read_reservation(&text)).transpose()?,
             expires: instant(self.expires_ms, "expires_ms")?,
             idempotency,
+            bound: self
+                .bound
+                .map(|bytes| bytes.try_into().map_err(|_| "`bound` is not 32 bytes"))
+                .transpose()?,
             first,
         })
     }

@@ -76,6 +76,11 @@ pub(crate) fn transition(state: &ClaimState, step: &ClaimStep, now: UnixMs) -> T
                 Amends::Refund => ClaimState::RefundDue(settled.clone()),
             })
         }
+        (ClaimState::Delivering { settled, lease }, ClaimStep::Interrupted { holder })
+            if lease.holder == *holder && lease.until <= now =>
+        {
+            To(ClaimState::Credit(settled.clone()))
+        }
         (state, step) => refund(state, step),
     }
 }
@@ -163,6 +168,9 @@ pub(crate) fn fingerprint(step: &ClaimStep) -> Result<[u8; 32], StoreError> {
         }
         ClaimStep::KeepCredit => {
             print.tag(12);
+        }
+        ClaimStep::Interrupted { holder } => {
+            print.tag(13).holder(*holder);
         }
     }
     Ok(print.0.finalize().into())

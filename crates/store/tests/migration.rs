@@ -32,6 +32,7 @@ async fn a_sqlite_store_of_schema_2_keeps_what_it_holds() {
             assert_eq!(seen, (id, UnixMs::from_ms(changed), deliveries));
             assert!(claim.state.settled().is_none_or(|was| *was == settled("0xabc")));
             assert_eq!((claim.new.first, claim.new.paid, claim.answered), (First::Settle, None, false));
+            assert_eq!(claim.new.bound, None);
         }
         let why = "reverted: \"no\"".to_owned();
         let failed = store.get(&ClaimId("failed".into())).await.unwrap().unwrap();

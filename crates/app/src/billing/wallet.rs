@@ -63,6 +63,14 @@ impl ServiceWallet {
         Ok(Arc::new(Self { client, courier: Courier::start()?, tickets: Tickets::new(directory), to }))
     }
 
+    /// The service that still holds the money of a payment, as a ticket in `directory` says.
+    ///
+    /// # Errors
+    /// When the ticket cannot be read.
+    pub fn holding(directory: PathBuf, payment: &PaymentId) -> std::io::Result<Option<String>> {
+        Ok(Tickets::new(directory).read(payment)?.map(|ticket| ticket.service))
+    }
+
     fn ask<T: Send + 'static>(
         &self,
         question: impl Future<Output = Result<T, BillingError>> + Send + 'static,

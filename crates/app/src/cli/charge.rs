@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use crate::config::env;
+
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Charging a wallet")]
 pub struct ChargeArgs {
@@ -36,4 +38,11 @@ pub struct ServiceArgs {
     /// Read its API key, or a token of a budget, from this file (else FARTHING_BILLING_KEY)
     #[arg(long, value_name = "FILE")]
     pub billing_key_file: Option<PathBuf>,
+}
+
+impl ServiceArgs {
+    /// Whether any is named, here or in the environment.
+    pub fn is_named(&self) -> bool {
+        self.billing_url.is_some() || env::read(env::BILLING_URL).is_some()
+    }
 }

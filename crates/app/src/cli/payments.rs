@@ -20,6 +20,7 @@ mod json;
 mod list;
 mod resolve;
 mod show;
+mod word;
 
 const EXAMPLES: &str = "Examples:
   farthing payments
@@ -27,6 +28,7 @@ const EXAMPLES: &str = "Examples:
   farthing payments --host '*.example.com' --since 7d --state served
   farthing payments 019a3c1e-7b1a-7c3d-9e2f-0123456789ab
   farthing payments resolve --all        ask the chain what became of open ones; pays nothing
+  farthing payments resolve 019a3c1e-7b1a-7c3d-9e2f-0123456789ab --cost 0.006 --note 'as on the invoice'
   farthing payments export --format csv --since 2026-01-01 -o 2026.csv";
 
 #[derive(Debug, clap::Args)]
@@ -49,7 +51,7 @@ enum Command {
         /// Which payment
         id: String,
     },
-    /// Ask the chain what became of payments that are open; pays nothing
+    /// Learn what became of payments that are open: from the chain; or, of a vendor with an API key, by your word. Pays nothing
     Resolve(ResolveArgs),
     /// Write payments, with their receipts, as JSON or CSV
     Export(ExportArgs),
@@ -62,6 +64,8 @@ struct ResolveArgs {
     /// Every open payment
     #[arg(long, conflicts_with = "id")]
     all: bool,
+    #[command(flatten)]
+    word: word::WordArgs,
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
@@ -87,7 +91,11 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
         (Some(Command::List(more)), _) => list::run(&journal, &args.list.and(more), output)?,
         (Some(Command::Resolve(resolve)), _) => {
             let which = match resolve.id {
-                Some(id) => resolve::Which::One(Box::new(find(&journal, &id)?)),
+                Some(id) => {
+                    let record = find(&journal, &id)?;
+                    let verdict = resolve.word.verdict(&record)?;
+                    resolve::Which::One(Box::new(record), verdict)
+                }
                 None if resolve.all => resolve::Which::All,
                 None => {
                     let message = "it is not said which payment to look up";
@@ -114,6 +122,11 @@ pub fn find(journal: &FileJournal, id: &str) -> Result<PaymentRecord, CliError> 
     journal.payment(&id).map_err(|error| CliError::from(&error))?.ok_or_else(missing)
 }
 
+/// What the payment cost, or will at most: `0.01 PathUSD`.
+fn cost(record: &PaymentRecord) -> String {
+    format!("{} {}", record.cost().to_decimal(record.agreed.scale), record.agreed.asset)
+}
+
 /// The command that presents the payment again.
 fn again(record: &PaymentRecord) -> String {
     let (method, url) = (quoted(&record.target.method), quoted(&record.target.url));
@@ -121,19 +134,21 @@ fn again(record: &PaymentRecord) -> String {
 }
 
 /// As a word for a shell: a redirect may have led to a URL that a seller wrote.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/@%+,=".contains(&byte);
     if word.bytes().all(safe) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// Where a payment is, in words.
-const fn words(record: &PaymentRecord) -> &'static str {
+fn words(record: &PaymentRecord) -> &'static str {
     match record.state {
         PaymentState::Served => "served",
         PaymentState::NotPaid => "not paid",
         PaymentState::Forfeited => "paid, not served",
+        PaymentState::Charged => "charged, no answer",
         PaymentState::Paid => "paid, to be served",
         _ if record.in_flight => "being paid now",
+        _ if record.agreed.is_metered() => "only the vendor knows",
         PaymentState::Refused => "sent, not served",
         _ => "outcome not known",
     }
@@ -143,7 +158,7 @@ const fn colour(state: PaymentState) -> Style {
     match state {
         PaymentState::Served => style::GOOD,
         PaymentState::NotPaid => style::DIM,
-        PaymentState::Forfeited => style::BAD,
+        PaymentState::Forfeited | PaymentState::Charged => style::BAD,
         _ => style::WARN,
     }
 }

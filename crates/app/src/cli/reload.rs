@@ -5,15 +5,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use farthing_gate::server::{Front, ServerOptions, Switch};
 use farthing_gate::{GateBuilder, RateLimiter, RateLimits};
-use farthing_protocol::ports::ClaimStore;
+use farthing_protocol::ports::{ClaimStore, Clock as _};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+use crate::clock::SystemClock;
 use crate::config::GatewayConfig;
-use crate::config::gateway::Rotation;
+use crate::config::rotation;
 use crate::error::CliError;
 use crate::observe::Observers;
 use crate::output::Output;
@@ -27,6 +29,8 @@ pub struct Serving {
     switch: Switch,
     resolver: Option<JoinHandle<()>>,
     sales: Option<JoinHandle<()>>,
+    /// The longest life that a challenge had since the start.
+    longest_ttl: Duration,
 }
 
 /// What outlives every reload.
@@ -60,7 +64,8 @@ impl Serving {
         let limiter = Arc::new(RateLimiter::new(&rates(&config)));
         let seller = standing.build(&config, |gate| gate.rate_limiter(Arc::clone(&limiter)))?;
         let switch = Switch::new(front(&config, &seller));
-        Ok((Self { standing, limiter, config, switch, resolver: None, sales: None }, seller))
+        let longest_ttl = config.challenge_ttl;
+        Ok((Self { standing, limiter, config, switch, resolver: None, sales: None, longest_ttl }, seller))
     }
 
     /// The configuration that is served.
@@ -124,14 +129,7 @@ impl Serving {
     async fn reload(&mut self) -> Result<(), CliError> {
         let mut config = super::serve::load(&self.standing.file)?;
         refuse_what_cannot_change(&self.config, &config)?;
-        if config.rotation == Rotation::KeepOld && config.previous_secret.is_none() {
-            let before = &self.config;
-            config.previous_secret = if config.secret == before.secret {
-                before.previous_secret.clone()
-            } else {
-                Some(before.secret.clone())
-            };
-        }
+        rotation::keep_old(&self.config, &mut config, self.longest_ttl, SystemClock.now());
         let (old, new) = (&self.config.tempo, &config.tempo);
         if old.rpc_url != new.rpc_url || old.currency.address != new.currency.address {
             seller::check_chain(new).await?;
@@ -142,6 +140,7 @@ impl Serving {
         let seller = tokio::task::block_in_place(unlocking)?;
         self.limiter.set(&rates(&config));
         self.switch.replace(front(&config, &seller));
+        self.longest_ttl = self.longest_ttl.max(config.challenge_ttl);
         self.config = config;
         self.resolve();
         Ok(())

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use farthing_gate::proxy::{ForwardedTrust, HostHeader};
-use farthing_protocol::{CredentialHeader, Secret};
+use farthing_protocol::{CredentialHeader, PreviousSecret, Secret};
 use farthing_store::Location;
 use url::Url;
 
@@ -15,8 +15,9 @@ use super::fault::ConfigError;
 use super::limits::LimitsConfig;
 use super::observe::{AdminConfig, ObserveConfig};
 use super::read::{Reader, Section};
+use super::rotation::{Rotation, Secrets};
 use super::route::RouteConfig;
-use super::secret::{SecretKeys, Surroundings};
+use super::secret::Surroundings;
 use super::tempo::TempoConfig;
 use super::tls::TlsConfig;
 use super::value;
@@ -34,9 +35,9 @@ pub struct GatewayConfig {
     pub store: Location,
     /// Binds challenges.
     pub secret: Secret,
-    /// What bound challenges before the last rotation.
-    pub previous_secret: Option<Secret>,
-    /// What becomes of the secret before when a reload brings another.
+    /// What else has bound challenges that are good.
+    pub previous_secrets: Vec<PreviousSecret>,
+    /// What becomes of the secrets before when a reload brings another.
     pub rotation: Rotation,
     /// How long a challenge may be answered.
     pub challenge_ttl: Duration,
@@ -81,16 +82,6 @@ pub struct Upstream {
     pub forwarded: ForwardedTrust,
     /// Headers added to every request, such as the upstream's own key. Values may be secret.
     pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
-}
-
-/// What becomes of the secret before when a reload brings another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Rotation {
-    /// Only `previous_secret…` is looked at.
-    #[default]
-    AsWritten,
-    /// It is the previous one, where the file names none.
-    KeepOld,
 }
 
 /// A listener that the open network reaches without TLS (C18).
@@ -151,9 +142,9 @@ fn read_root(root: &Section<'_>, around: Surroundings<'_>) -> Option<GatewayConf
         realm: front.realm,
         upstream: upstream?,
         store: front.store,
-        secret: front.secret,
-        previous_secret: front.previous_secret,
-        rotation: front.rotation,
+        secret: front.secrets.current,
+        previous_secrets: front.secrets.previous,
+        rotation: front.secrets.rotation,
         challenge_ttl: front.challenge_ttl,
         credential_header: front.credential_header,
         // A `[tls]` that is wrong has left a fault.
@@ -175,9 +166,7 @@ struct Front {
     listen: SocketAddr,
     realm: String,
     store: Location,
-    secret: Secret,
-    previous_secret: Option<Secret>,
-    rotation: Rotation,
+    secrets: Secrets,
     challenge_ttl: Duration,
     credential_header: CredentialHeader,
 }
@@ -212,57 +201,16 @@ fn read_front(
     let store = super::store::read(section, around, warnings);
     let challenge_ttl = section.parse("challenge_ttl", challenge_ttl).unwrap_or(Duration::from_secs(300));
     let credential_header = section.parse("credential_header", credential_header).unwrap_or_default();
-    let keys = SecretKeys { inline: Some("secret"), file: "secret_file", env: "secret_env" };
-    if !["secret", "secret_file", "secret_env"].iter().any(|key| section.has(key)) {
-        section.missing("secret_file", SECRET_ADVICE);
-    }
-    let secret = read_secret(section, keys, around, warnings);
-    let keys = SecretKeys {
-        inline: Some("previous_secret"),
-        file: "previous_secret_file",
-        env: "previous_secret_env",
-    };
-    let previous_secret = read_secret(section, keys, around, warnings);
-    let keeps_old = section.flag("keep_old_secret").is_some_and(|field| field.value);
-    let rotation = if keeps_old { Rotation::KeepOld } else { Rotation::AsWritten };
+    let secrets = Secrets::read(section, around, warnings);
     Some(Front {
         listen: listen?,
         realm: realm?,
         store: store?,
-        secret: secret?,
-        previous_secret,
-        rotation,
+        secrets: secrets?,
         challenge_ttl,
         credential_header,
     })
 }
-
-const SECRET_ADVICE: &str = "what binds challenges to this gateway, at least 32 bytes; make one with: openssl rand -hex 32 > secret.txt";
-
-fn read_secret(
-    section: &Section<'_>,
-    keys: SecretKeys,
-    around: Surroundings<'_>,
-    warnings: &mut Vec<String>,
-) -> Option<Secret> {
-    let found = around.secret(section, keys)?;
-    warnings.extend(found.warning);
-    let used =
-        [keys.inline.unwrap_or_default(), keys.file, keys.env].into_iter().find_map(|key| section.text(key));
-    match Secret::new(found.secret.as_bytes().to_vec()) {
-        Ok(secret) => Some(secret),
-        Err(short) => {
-            let message =
-                format!("the secret has {} bytes; it needs at least 32: {SECRET_COMMAND}", short.bytes);
-            if let Some(field) = used {
-                field.fault(message);
-            }
-            None
-        }
-    }
-}
-
-const SECRET_COMMAND: &str = "openssl rand -hex 32 > secret.txt";
 
 fn credential_header(text: &str) -> Result<CredentialHeader, String> {
     [CredentialHeader::Authorization, CredentialHeader::PaymentAuthorization]

@@ -15,6 +15,7 @@ pub mod observe;
 pub mod policy;
 pub mod read;
 pub mod refund;
+pub mod rotation;
 pub mod route;
 pub mod secret;
 pub mod store;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::read::Section;
+use super::read::{Field, Section};
 use super::value;
 
 /// The keys of one secret: `secret`, `secret_file`, `secret_env`.
@@ -65,7 +65,11 @@ impl Surroundings<'_> {
             };
             return Some(Found { secret: Zeroizing::new(secret), warning: None });
         }
-        let field = file?;
+        self.secret_in(&file?)
+    }
+
+    /// The secret in the file that `field` names.
+    pub fn secret_in(&self, field: &Field<'_, &str>) -> Option<Found> {
         let path = value::beside(self.file, field.value);
         match read_secret(&path) {
             Ok(secret) => Some(Found { secret, warning: open_to_others(&path) }),

@@ -1,8 +1,9 @@
 //! The `[[vendors]]` tables of a policy: vendors that ask for no payments, called with a key of their own, and what their calls cost.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
-use farthing_client::metered::{CostRule, Counted, MeteredVendor};
+use farthing_client::metered::{CHARGE_AFTER, CostRule, Counted, MeteredVendor};
 use farthing_client::policy::HostPattern;
 use farthing_money::{Amount, Asset, AssetKind, Money};
 use http::header::{HeaderName, HeaderValue};
@@ -49,11 +50,23 @@ pub(super) fn read(
         return None;
     }
     let counted = tables.iter().map(counted).collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()?;
+    let charge_after = section.parse("charge_after", time);
+    let heeds_keys = section.flag("idempotency_key").is_some_and(|field| field.value);
     section.refuse_unknown();
     let rule = if counted.is_empty() { CostRule::PerCall } else { CostRule::Counted(counted) };
     let dollars = Asset::new("USD", value::USD_SCALE, AssetKind::Fiat).ok()?;
     let header = header.unwrap_or(http::header::AUTHORIZATION);
-    Some(MeteredVendor::new(host?, (header, key?), (Money::new(most?, dollars), rule)))
+    let vendor = MeteredVendor::new(host?, (header, key?), (Money::new(most?, dollars), rule))
+        .charge_after(charge_after.unwrap_or(Some(CHARGE_AFTER)));
+    Some(if heeds_keys { vendor.that_heeds_keys() } else { vendor })
+}
+
+/// How long a call whose outcome nobody knows stays open; `never` ends it by itself.
+fn time(text: &str) -> Result<Option<Duration>, String> {
+    match text {
+        "never" => Ok(None),
+        text => value::duration(text).map(Some).map_err(|error| format!("{error}, or \"never\"")),
+    }
 }
 
 fn counted(section: &Section<'_>) -> Option<Counted> {

@@ -101,6 +101,11 @@ impl From<AgentError> for CliError {
 }
 
 fn agent_help(error: &AgentError) -> String {
+    if let AgentError::VendorAnswerLost { payment, .. } = error {
+        return format!(
+            "look up what the vendor counted, then: farthing payments resolve {payment} --cost AMOUNT (or --charged, --not-charged)"
+        );
+    }
     if let Some(payment) = error.payment().filter(|_| error.may_have_paid()) {
         return format!("see what became of it: farthing payments {payment}");
     }

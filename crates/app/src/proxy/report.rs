@@ -73,7 +73,11 @@ impl Report {
             }));
             return;
         }
-        let what = if error.may_have_paid() { "paid, and not served" } else { "not paid" };
+        let what = match error {
+            AgentError::VendorAnswerLost { .. } => "not answered, and perhaps charged",
+            error if error.may_have_paid() => "paid, and not served",
+            _ => "not paid",
+        };
         self.output.note(format_args!(
             "{}: {call}: {} ({})",
             paint(style::WARN, what),

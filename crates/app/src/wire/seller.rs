@@ -72,7 +72,7 @@ pub fn build_with(
         Rails { tempo: &config.tempo, rpc, sponsorship, made: BTreeMap::new(), prepaid: prepaid.as_ref() };
     let base = rails.plain()?;
     let routes = config.routes.iter().map(|route| rails.route(route)).collect::<Result<Vec<_>, _>>()?;
-    let binder = Binder::new(config.secret.clone(), config.previous_secret.clone());
+    let binder = Binder::new(config.secret.clone(), config.previous_secrets.clone());
     // The waits for the upstream's head are at most twice as long as they are said to be.
     let service = config.upstream.response_timeout * 2
         + config.upstream.connect_timeout

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use farthing_client::CallWallet as _;
+use farthing_client::{CallWallet as _, PaymentId};
 use serde::Deserialize;
 use url::Url;
 
@@ -62,6 +62,16 @@ pub async fn to_tell(args: ServiceArgs) -> Result<Option<Arc<ServiceWallet>>, Cl
         Some(client) => opened(client, None).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// The service whose wallet still holds the money of a payment, as far as is known here.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn holding(payment: &PaymentId) -> Result<Option<String>, CliError> {
+    let directory = env::home()?.join(HOLDS);
+    ServiceWallet::holding(directory.clone(), payment)
+        .map_err(|error| CliError::file("read what is held in wallets in", &directory, &error))
 }
 
 async fn opened(client: BillingClient, to: Option<ChargeTo>) -> Result<Arc<ServiceWallet>, CliError> {

@@ -7,14 +7,14 @@ use crate::server::{Answer, Server};
 use crate::support::{Home, Running};
 
 /// A billing service with a tenant, its key, and two assets.
-struct Books {
-    service: Running,
+pub struct Books {
+    pub service: Running,
     key: String,
-    key_file: String,
+    pub key_file: String,
 }
 
 impl Books {
-    fn open(home: &Home) -> Self {
+    pub fn open(home: &Home) -> Self {
         let store = home.path().join("billing.db").display().to_string();
         let made = home.run(&["billing", "init", "--store", &store, "--output", "json"]).ok().json();
         let key = made["api_key"].as_str().unwrap().to_owned();
@@ -33,11 +33,11 @@ impl Books {
         serde_json::from_str(&text).unwrap()
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub fn get(&self, path: &str) -> Value {
         self.ask(reqwest::blocking::Client::new().get(format!("{}/v1/{path}", self.service.url())))
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    pub fn post(&self, path: &str, body: &Value) -> Value {
         let url = format!("{}/v1/{path}", self.service.url());
         self.ask(reqwest::blocking::Client::new().post(url).json(body))
     }
@@ -56,13 +56,13 @@ impl Books {
     }
 
     /// Settled, held, available.
-    fn balances(&self, customer: &str, asset: &str) -> [String; 3] {
+    pub fn balances(&self, customer: &str, asset: &str) -> [String; 3] {
         let wallet = self.get(&format!("customers/{customer}/wallets/{asset}"));
         ["settled", "held", "available"].map(|name| wallet[name].as_str().unwrap().to_owned())
     }
 
     /// The wallet's arguments of a request.
-    fn charge<'a>(&'a self, customer: &'a str) -> Vec<&'a str> {
+    pub fn charge<'a>(&'a self, customer: &'a str) -> Vec<&'a str> {
         let url = self.service.url();
         vec!["--wallet", customer, "--billing-url", url, "--billing-key-file", &self.key_file]
     }
@@ -241,38 +241,6 @@ fn revenue(books: &Books, sales: usize) -> [(String, String); 2] {
 }
 
 #[test]
-fn a_vendor_without_payments_is_called_with_its_key_and_charged_at_what_it_cost() {
-    let home = Home::new();
-    let books = Books::open(&home);
-    books.post("assets", &json!({ "code": "USD", "scale": 6, "kind": "fiat" }));
-    let acme = books.post("customers", &json!({ "external_id": "acme" }))["id"].as_str().unwrap().to_owned();
-    books.post(&format!("customers/{acme}/wallets/USD/credits"), &json!({ "amount": "100000" }));
-    let vendor = Server::start(|asked| match asked.header("authorization") {
-        Some("Bearer farthing-canary-vendor") => {
-            Answer::new(200, r#"{"usage":{"tokens":1500}}"#).header("Content-Type", "application/json")
-        }
-        _ => Answer::new(401, "who are you?"),
-    });
-    home.file("vendor.key", "farthing-canary-vendor");
-    let policy = format!(
-        "[limits]\ncall = \"0.05\"\n[hosts]\nallow = [\"*\"]\n[[vendors]]\nhost = \"{}\"\nprefix = \"Bearer \"\nkey_file = \"vendor.key\"\n\
-         most = \"0.05\"\n[[vendors.usage]]\npointer = \"/usage/tokens\"\nper = 1000\nprice = \"0.004\"\n",
-        vendor.address
-    );
-    let policy = home.file("policy.toml", policy);
-    let url = format!("http://{}/v1/chat", vendor.address);
-    let sandbox = home.sandbox();
-    let always = ["request", "--rpc-url", sandbox.rpc(), "--policy", &policy, "--subject", "task 9"];
-    let run = home.run(&[&always[..], &books.charge("acme"), &[&url]].concat()).ok();
-    assert!(run.stdout.contains("1500"), "{run:?}");
-    // 1,500 at 0.004 for a thousand: 0.006.
-    assert_eq!(books.balances(&acme, "USD"), ["94000", "0", "94000"]);
-    let hold = books.get(&format!("holds?customer={acme}"))["data"][0].clone();
-    assert_eq!((hold["amount"].as_str(), hold["captured"].as_str()), (Some("50000"), Some("6000")));
-    assert_eq!(hold["subject"], "task 9");
-}
-
-#[test]
 fn what_is_wrong_with_a_wallet_is_said_before_anything_is_paid() {
     let home = Home::new();
     let nowhere = format!("http://{}", free_address());
@@ -293,31 +261,5 @@ fn what_is_wrong_with_a_wallet_is_said_before_anything_is_paid() {
             home.run(&[&["request", "--rpc-url", &nowhere], &args[..], &["http://localhost:1"]].concat());
         assert_eq!(run.code, code, "{args:?}: {run:?}");
         assert!(run.stderr.contains(words), "{args:?}: {}", run.stderr);
-    }
-}
-
-#[test]
-fn what_is_wrong_with_a_vendor_is_said_by_its_key() {
-    let home = Home::new();
-    home.file("vendor.key", "farthing-canary-vendor");
-    let good = "[limits]\ncall = \"1\"\n[[vendors]]\nhost = \"v.example\"\nkey_file = \"vendor.key\"\nmost = \"0.05\"\n";
-    let usage = "[[vendors.usage]]\npointer = \"/n\"\nprice = \"0.1\"\n";
-    for (text, words) in [
-        (good.to_owned(), ""),
-        (format!("{good}{usage}"), ""),
-        (good.replace("0.05", "0"), "most"),
-        (good.replace("key_file = \"vendor.key\"", ""), "key_file"),
-        (good.replace("vendor.key", "nowhere.key"), "nowhere.key"),
-        (good.replace("v.example", "https://v.example"), "host"),
-        (format!("{good}header = \"a b\"\n"), "header"),
-        (format!("{good}{}", usage.replace("/n", "n")), "pointer"),
-        (format!("{good}{usage}per = 0\n"), "per"),
-        (format!("{good}colour = \"red\"\n"), "colour"),
-    ] {
-        let file = home.file("policy.toml", &text);
-        let run = home.run(&["policy", "check", "--policy", &file]);
-        let expected = if words.is_empty() { 0 } else { 2 };
-        assert_eq!(run.code, expected, "{text}: {run:?}");
-        assert!(run.stderr.contains(words), "{text}: {}", run.stderr);
     }
 }

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use reqwest::blocking::{Client, Response};
 
-use crate::network::Network;
+use crate::network::{Network, SELLER};
 use crate::server::Answer;
 
 const RELOADED: &str = "\"reloaded\":";
 /// A key of the sandbox's own accounts, number 3, which holds play money.
 const BUYER: &str = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6";
+/// Account 8, which is not the seller.
+const OTHER_BUYER: &str = "0xdbda1821b80551c9d65939329250298aa3472ba22feea921c0cf5d620ea67b97";
 const SECRET: &str = "secret_file = \"secret\"";
 
 fn network() -> Network {
@@ -83,24 +85,103 @@ fn prices_and_routes_change_while_calls_are_served() {
     assert_eq!(gateway.terminate(), Some(0));
 }
 
+/// The secret of so many rotations from now.
+fn secret(nth: usize) -> String {
+    format!("farthing-canary-secret-of-day-{nth:02}-0123456789abcdef")
+}
+
 #[test]
-fn a_secret_rotates_without_dropping_live_challenges_where_that_is_wanted() {
+fn secrets_rotate_any_number_of_times_without_dropping_live_challenges() {
     let network = network();
     rewrite(&network, &[(SECRET, "secret_file = \"secret\"\nkeep_old_secret = true")]);
     let gateway = network.serve();
-    let live = network.credential(BUYER, "/paid");
-    network.home.file("secret", "farthing-canary-secret-of-another-day-0123456789");
-    gateway.reload(RELOADED, 1);
-    // A reload that changes something else keeps both.
-    gateway.reload(RELOADED, 2);
-    assert_eq!(present(&network, "/paid", &live).status(), 200);
-    let live = network.credential(BUYER, "/paid");
+    let mut live = vec![network.credential(BUYER, "/paid")];
+    for rotation in 1..=3 {
+        network.home.file("secret", secret(rotation));
+        gateway.reload(RELOADED, 2 * rotation - 1);
+        // A reload that changes something else keeps them all.
+        gateway.reload(RELOADED, 2 * rotation);
+        live.push(network.credential(BUYER, "/paid"));
+    }
+    let last = live.pop().unwrap();
+    for credential in &live[..3] {
+        assert_eq!(present(&network, "/paid", credential).status(), 200);
+    }
+    // Whoever wants none of them kept says so.
     rewrite(&network, &[("\nkeep_old_secret = true", "")]);
-    network.home.file("secret", "farthing-canary-secret-of-a-third-day-0123456789");
-    gateway.reload(RELOADED, 3);
-    let refused = present(&network, "/paid", &live);
+    network.home.file("secret", secret(4));
+    gateway.reload(RELOADED, 7);
+    let refused = present(&network, "/paid", &last);
     assert_eq!(refused.status(), 402);
     assert!(refused.text().unwrap().contains("challenge_not_ours"));
+}
+
+#[test]
+fn files_name_any_number_of_secrets_that_are_good_besides() {
+    let network = network();
+    let gateway = network.serve();
+    let before = network.credential(BUYER, "/paid");
+    // The next one is made known before it is used, as where several gateways have to know it.
+    network.home.file("next", secret(1));
+    rewrite(&network, &[(SECRET, "secret_file = \"secret\"\nprevious_secret_files = [\"next\"]")]);
+    gateway.reload(RELOADED, 1);
+    network.home.file("first", std::fs::read(network.home.path().join("secret")).unwrap());
+    network.home.file("secret", secret(1));
+    network.home.file("next", secret(2));
+    rewrite(&network, &[("[\"next\"]", "[\"next\", \"first\"]")]);
+    gateway.reload(RELOADED, 2);
+    let between = network.credential(BUYER, "/paid");
+    network.home.file("second", secret(1));
+    network.home.file("secret", secret(2));
+    rewrite(&network, &[("[\"next\", \"first\"]", "[\"second\", \"first\"]")]);
+    gateway.reload(RELOADED, 3);
+    gateway.terminate();
+    let gateway = network.serve();
+    for credential in [&before, &between] {
+        assert_eq!(present(&network, "/paid", credential).status(), 200, "after a restart, too");
+    }
+    network.home.file("second", "short");
+    gateway.reload("it needs at least 32", 1);
+    gateway.reload("previous_secret_files[0]", 2);
+}
+
+/// The payer never pays for nothing: what a claim was made of is known by it, though nobody has the secret any more.
+#[test]
+fn what_is_owed_or_delivered_is_known_when_its_secret_is_gone() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = Arc::clone(&fails);
+    let network = Network::new(move |_| {
+        if failing.load(SeqCst) { Answer::new(500, "out of order") } else { Answer::new(200, "good") }
+    });
+    let mut gateway = network.serve();
+    let before = network.balance(SELLER);
+    let owed = network.credential(OTHER_BUYER, "/paid");
+    assert_eq!(present(&network, "/paid", &owed).status(), 500);
+    fails.store(false, SeqCst);
+    let delivered = network.credential(OTHER_BUYER, "/paid");
+    assert_eq!(present(&network, "/paid", &delivered).status(), 200);
+    let unpaid = network.credential(OTHER_BUYER, "/paid");
+    for rotation in 1..=2 {
+        network.home.file("secret", secret(rotation));
+        gateway.reload(RELOADED, rotation);
+    }
+    for round in ["reloaded", "restarted"] {
+        let again = present(&network, "/paid", &delivered);
+        assert_eq!(again.status(), 403, "{round}");
+        assert!(!again.headers().contains_key("www-authenticate"), "nobody is asked to pay again");
+        let forgotten = present(&network, "/paid", &unpaid);
+        assert_eq!(forgotten.status(), 402, "{round}: nothing was paid for it");
+        if round == "reloaded" {
+            gateway.terminate();
+            gateway = network.serve();
+        }
+    }
+    // At another route it is what it was: nothing.
+    assert_eq!(present(&network, "/split", &owed).status(), 402);
+    let served = present(&network, "/paid", &owed);
+    assert_eq!((served.status().as_u16(), served.text().unwrap().as_str()), (200, "good"));
+    assert_eq!(present(&network, "/paid", &owed).status(), 403, "once");
+    assert_eq!(network.balance(SELLER) - before, 100_000, "two calls were paid for");
 }
 
 #[test]

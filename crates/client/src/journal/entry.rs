@@ -66,6 +66,9 @@ pub enum Step {
         /// The receipt, whole, as JSON: every field that the seller sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receipt: Option<Value>,
+        /// What a metered call cost of what was held, in base units.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost_base: Option<Amount>,
     },
     /// The seller answered the credential without serving. The payment may have been taken.
     Refused {
@@ -77,10 +80,22 @@ pub enum Step {
         #[serde(skip)]
         credential: Option<StoredCredential>,
     },
-    /// Certainly not paid: final.
+    /// Certainly not paid, or somebody has said so where nobody else can: final.
     NotPaid {
         /// The stable code.
         code: String,
+        /// Why.
+        why: String,
+        /// Whose word it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decided_by: Option<DecidedBy>,
+    },
+    /// A metered call whose answer never came counts as charged, by somebody's word: final.
+    Charged {
+        /// How much of what was held, in base units.
+        cost_base: Amount,
+        /// Whose word it is.
+        decided_by: DecidedBy,
         /// Why.
         why: String,
     },
@@ -105,6 +120,27 @@ pub enum Step {
         #[serde(skip)]
         credential: Option<StoredCredential>,
     },
+}
+
+/// Who has said what became of a payment that no rail can answer for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecidedBy {
+    /// Somebody who knows, or has looked at what the vendor counted.
+    Person,
+    /// The policy that the call was made under, when its time had passed.
+    Policy,
+}
+
+impl DecidedBy {
+    /// Its name in the journal and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Policy => "policy",
+        }
+    }
 }
 
 /// What a payment is for. Of the URL, only what names the resource: a query may hold secrets.
@@ -167,6 +203,10 @@ pub struct Agreed {
     /// Parts of the amount that go to others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<AgreedShare>,
+    /// When a metered call whose outcome nobody knows counts as charged in full, in milliseconds since the Unix epoch. None: not
+    /// before somebody says what became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge_at_ms: Option<u64>,
 }
 
 /// A part of a payment that goes to another recipient.
@@ -205,7 +245,14 @@ impl Agreed {
                 .iter()
                 .map(|share| AgreedShare { recipient: share.recipient.clone(), amount_base: share.amount })
                 .collect(),
+            charge_at_ms: None,
         }
+    }
+
+    /// Whether a vendor that counts by itself was called: no rail knows what became of it.
+    #[must_use]
+    pub fn is_metered(&self) -> bool {
+        self.method == crate::metered::METHOD
     }
 
     /// The quote that it was.
@@ -288,7 +335,20 @@ impl Step {
             reference: receipt.map(|receipt| receipt.reference.clone()),
             settled_at: receipt.map(|receipt| receipt.timestamp.clone()),
             receipt: receipt.map(whole),
+            cost_base: None,
         }
+    }
+
+    /// The step of a metered call that was served.
+    #[must_use]
+    pub const fn metered(status: u16, cost_base: Amount) -> Self {
+        Self::Served { status, reference: None, settled_at: None, receipt: None, cost_base: Some(cost_base) }
+    }
+
+    /// Certainly not paid, as far as is known here.
+    #[must_use]
+    pub fn not_paid(code: &str, why: String) -> Self {
+        Self::NotPaid { code: code.to_owned(), why, decided_by: None }
     }
 
     pub(super) const fn credential(&self) -> Option<&StoredCredential> {
@@ -303,7 +363,10 @@ impl Step {
     }
 
     pub(super) const fn is_final(&self) -> bool {
-        matches!(self, Self::Served { .. } | Self::NotPaid { .. } | Self::Forfeited { .. })
+        matches!(
+            self,
+            Self::Served { .. } | Self::NotPaid { .. } | Self::Charged { .. } | Self::Forfeited { .. }
+        )
     }
 }
 

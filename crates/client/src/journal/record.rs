@@ -1,11 +1,12 @@
 //! [`PaymentRecord`]: the entries of one payment, folded together.
 
+use farthing_money::{Amount, Money};
 use farthing_protocol::UnixMs;
 use farthing_protocol::ports::Quote;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Agreed, JournalEntry, PaymentId, Step, StoredCredential, Target};
+use super::{Agreed, DecidedBy, JournalEntry, PaymentId, Step, StoredCredential, Target};
 
 /// Where a payment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,11 +33,13 @@ pub enum PaymentState {
     Paid,
     /// The money has moved, and the seller will not serve the call for it.
     Forfeited,
+    /// No answer came, and it counts as charged by somebody's word: nobody else can say.
+    Charged,
 }
 
 impl PaymentState {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Intended,
         Self::Sending,
         Self::Made,
@@ -47,12 +50,13 @@ impl PaymentState {
         Self::Served,
         Self::NotPaid,
         Self::Forfeited,
+        Self::Charged,
     ];
 
     /// Whether nothing can change any more. Any other payment is open.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Served | Self::NotPaid | Self::Forfeited)
+        matches!(self, Self::Served | Self::NotPaid | Self::Forfeited | Self::Charged)
     }
 
     /// Whether it is known if the money has moved.
@@ -75,6 +79,7 @@ impl PaymentState {
             Self::Unknown => "unknown",
             Self::Paid => "paid",
             Self::Forfeited => "forfeited",
+            Self::Charged => "charged",
         }
     }
 }
@@ -108,6 +113,10 @@ pub struct PaymentRecord {
     pub code: Option<String>,
     /// Why it is not served.
     pub why: Option<String>,
+    /// What a metered call cost of what was held, in base units, once that is known or decided.
+    pub cost_base: Option<Amount>,
+    /// Whose word the outcome is, where no rail and no answer told it.
+    pub decided_by: Option<DecidedBy>,
     /// What can be presented again instead of paying again.
     pub credential: Option<StoredCredential>,
 }
@@ -143,6 +152,8 @@ impl JournalEntry {
             receipt: None,
             code: None,
             why: None,
+            cost_base: None,
+            decided_by: None,
             credential: None,
         })
     }
@@ -153,6 +164,17 @@ impl PaymentRecord {
     #[must_use]
     pub fn quote(&self) -> Option<Quote> {
         self.agreed.quote().ok()
+    }
+
+    /// What it cost: what was agreed to, or the part of it that a metered call took.
+    #[must_use]
+    pub fn cost(&self) -> Amount {
+        self.cost_base.unwrap_or(self.agreed.amount_base)
+    }
+
+    /// What a metered call took of what was held, where that is known.
+    pub(crate) fn part(&self) -> Option<Money> {
+        Some(Money::new(self.cost_base?, self.quote()?.money.asset().clone()))
     }
 
     pub(super) fn take(&mut self, entry: &JournalEntry) {
@@ -166,19 +188,26 @@ impl PaymentRecord {
             self.credential = Some(credential.clone());
         }
         match &entry.step {
-            Step::Served { status, reference, settled_at, receipt } => {
+            Step::Served { status, reference, settled_at, receipt, cost_base } => {
                 self.status = Some(*status);
                 self.reference.clone_from(reference);
                 self.settled_at.clone_from(settled_at);
                 self.receipt.clone_from(receipt);
+                self.cost_base = *cost_base;
                 self.why = None;
             }
             Step::Refused { status, why, .. } => {
                 self.status = Some(*status);
                 self.why = Some(why.clone());
             }
-            Step::NotPaid { code, why } => {
+            Step::NotPaid { code, why, decided_by } => {
                 self.code = Some(code.clone());
+                self.why = Some(why.clone());
+                self.decided_by = *decided_by;
+            }
+            Step::Charged { cost_base, decided_by, why } => {
+                self.cost_base = Some(*cost_base);
+                self.decided_by = Some(*decided_by);
                 self.why = Some(why.clone());
             }
             Step::Unknown { why, reference, .. } => {
@@ -210,5 +239,6 @@ const fn state_after(step: &Step) -> Option<PaymentState> {
         Step::Unknown { .. } => PaymentState::Unknown,
         Step::Paid { .. } => PaymentState::Paid,
         Step::Forfeited { .. } => PaymentState::Forfeited,
+        Step::Charged { .. } => PaymentState::Charged,
     })
 }

@@ -44,6 +44,7 @@ fn intended() -> Step {
             method: "test".into(),
             fee: "none".into(),
             shares: Vec::new(),
+            charge_at_ms: None,
         }),
     }
 }
@@ -69,11 +70,17 @@ fn unknown() -> Step {
 }
 
 fn served() -> Step {
-    Step::Served { status: 200, reference: Some("0xfeed".into()), settled_at: None, receipt: None }
+    Step::Served {
+        status: 200,
+        reference: Some("0xfeed".into()),
+        settled_at: None,
+        receipt: None,
+        cost_base: None,
+    }
 }
 
 fn not_paid() -> Step {
-    Step::NotPaid { code: "rpc_down".into(), why: "no".into() }
+    Step::not_paid("rpc_down", "no".into())
 }
 
 fn refused() -> Step {

@@ -40,6 +40,8 @@ pub enum Reply {
         headers: Vec<(&'static str, String)>,
         body: String,
     },
+    /// These bytes, then the connection is closed.
+    Raw(String),
     /// Close the connection without a word.
     Close,
     /// Never answer.
@@ -103,6 +105,10 @@ async fn serve(mut socket: TcpStream, script: Arc<Script>, log: Arc<Mutex<Vec<Se
     };
     match script(&seen, nth) {
         Reply::Close => {}
+        Reply::Raw(text) => {
+            let _ = socket.write_all(text.as_bytes()).await;
+            let _ = socket.shutdown().await;
+        }
         Reply::Hang => std::future::pending().await,
         Reply::Http { status, headers, body } => {
             let mut head =

@@ -119,8 +119,13 @@ impl Rig {
 
     /// Another process over a store, at the same time.
     pub async fn beside(&self) -> Self {
+        self.beside_with(|gate| gate).await
+    }
+
+    /// The same, with a gate that is configured like this.
+    pub async fn beside_with(&self, gate: impl FnOnce(GateBuilder) -> GateBuilder) -> Self {
         let store = Arc::clone(&self.store.inner);
-        Self::at(self.clock.clone(), store, |options| options, |gate| gate, ServerOptions::default()).await
+        Self::at(self.clock.clone(), store, |options| options, gate, ServerOptions::default()).await
     }
 
     async fn at(

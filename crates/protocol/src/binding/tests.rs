@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use proptest::prelude::*;
 
-use super::{Binder, Secret, Slots};
-use crate::{CredentialHeader, Echo};
+use super::{Binder, PreviousSecret, Secret, Slots};
+use crate::{CredentialHeader, Echo, UnixMs};
 
 fn secret(byte: u8) -> Secret {
     Secret::new(vec![byte; 32]).unwrap()
@@ -48,13 +48,13 @@ fn ids_are_hmacs_over_seven_slots_or_eight() {
     }
 }
 
-/// C20: secrets are long enough, never shown, and two at a time.
+/// C20: secrets are long enough, never shown, and any number of them at a time.
 #[test]
 fn secrets() {
     assert_eq!(Secret::new(vec![7; 31]).unwrap_err().bytes, 31);
     assert_eq!(format!("{:?}", secret(0x41)), "Secret(redacted)");
     let old = Binder::new(secret(1), None);
-    let rotating = Binder::new(secret(2), Some(secret(1)));
+    let rotating = Binder::new(secret(2), Some(secret(1).into()));
     let rotated = Binder::new(secret(2), None);
     assert!(!format!("{rotating:?}").contains('1'));
     assert_eq!(rotating.check(&echo(&old)), Ok(()));
@@ -62,6 +62,33 @@ fn secrets() {
     assert_eq!(rotated.check(&echo(&rotating)), Ok(()));
     assert!(rotated.check(&echo(&old)).is_err());
     assert!(old.check(&echo(&rotating)).is_err());
+    let twice = Binder::new(secret(3), [secret(2).into(), secret(1).into()]);
+    for issued in [&old, &rotating, &twice] {
+        assert_eq!(twice.check(&echo(issued)), Ok(()));
+    }
+    // A secret that is known to have bound nothing later binds nothing later.
+    for (until, good) in [("2026-01-29T12:00:00Z", true), ("2026-01-29T11:59:59.999Z", false)] {
+        let expires_until = Some(UnixMs::parse(until).unwrap());
+        let bounded = Binder::new(secret(2), [PreviousSecret { secret: secret(1), expires_until }]);
+        assert_eq!(bounded.check(&echo(&old)).is_ok(), good, "{until}");
+    }
+}
+
+/// The digest differs wherever the id would.
+#[test]
+fn digests_need_no_secret_and_tell_every_slot_apart() {
+    let binder = Binder::new(secret(1), None);
+    let whole = echo(&binder);
+    let digest = Slots::of_echo(&whole).digest().unwrap();
+    for field in 1..8 {
+        let mut other = whole.clone();
+        assert!(mutate(&mut other, field, "another".to_owned()));
+        assert_ne!(Slots::of_echo(&other).digest(), Some(digest), "field {field}");
+    }
+    let header = Echo { header: CredentialHeader::PaymentAuthorization, ..whole.clone() };
+    assert_ne!(Slots::of_echo(&header).digest(), Some(digest));
+    let shifted = Echo { opaque: Some(Cow::Borrowed("e3|0")), ..whole };
+    assert_eq!(Slots::of_echo(&shifted).digest(), None);
 }
 
 /// C11: the description binds nothing.
@@ -109,7 +136,7 @@ proptest! {
     /// C5, C6: any change of any bound field breaks the binding.
     #[test]
     fn any_change_breaks_the_binding(field in 0_usize..8, value in "\\PC{0,60}") {
-        let binder = Binder::new(secret(1), Some(secret(2)));
+        let binder = Binder::new(secret(1), Some(secret(2).into()));
         let mut echo = echo(&binder);
         let changed = mutate(&mut echo, field, value);
         prop_assert_eq!(binder.check(&echo).is_err(), changed);

@@ -28,7 +28,7 @@ pub use terms::{Offer, Promise, Requested, SettleOrder, Terms};
 use claim::{Claimed, Claiming, Purpose};
 use found::Wanted;
 
-use crate::binding::Binder;
+use crate::binding::{Binder, Slots};
 use crate::digest::Sha256Digest;
 use crate::ports::{
     AdvanceError, Claim, ClaimId, ClaimKey, ClaimState, ClaimStep, Lease, NewClaim, StoreError, Timing,
@@ -47,6 +47,7 @@ pub struct GateFlow<'a> {
     /// The request as its key names it, once the body is known.
     request: Option<[u8; 32]>,
     kept: Kept,
+    shown: Shown,
     state: State,
 }
 
@@ -55,6 +56,17 @@ pub struct GateFlow<'a> {
 enum Kept {
     No,
     Yes,
+}
+
+/// What shows that the challenge is ours and unaltered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Nothing yet.
+    Nothing,
+    /// A secret that we have.
+    BySecret,
+    /// The claim that was made of it while there was the secret.
+    ByClaim,
 }
 
 #[derive(Debug)]
@@ -100,7 +112,7 @@ impl<'a> GateFlow<'a> {
     /// A flow for `credential`, sent to the route with these terms.
     #[must_use]
     pub const fn new(terms: Terms<'a>, credential: &'a Credential<'a>) -> Self {
-        Self { terms, credential, request: None, kept: Kept::No, state: State::Start }
+        Self { terms, credential, request: None, kept: Kept::No, shown: Shown::Nothing, state: State::Start }
     }
 
     /// The problem of a request without a credential: not part of a flow, because nothing can follow.
@@ -122,31 +134,76 @@ impl<'a> GateFlow<'a> {
         }
         let echo = &self.credential.challenge;
         if binder.check(echo).is_err() {
-            return self.challenge(
-                ProblemKind::InvalidChallenge,
-                "challenge_not_ours",
-                "The challenge was not issued here, or was altered.",
-            );
+            return self.start_without_secret();
         }
+        self.shown = Shown::BySecret;
         // From here on every echoed field is what we wrote: the binding covers them all but the description.
-        let opaque = echo.opaque.as_deref();
-        if opaque.and_then(crate::dialect::mpp::epoch_of) != Some(self.terms.epoch) {
+        if !self.is_of_this_history() {
             return self.refuse(refusal::before_restore());
         }
-        let in_scope = opaque.is_some_and(|opaque| crate::dialect::mpp::scope_is(opaque, self.terms.scope));
-        if echo.realm != self.terms.realm || !in_scope {
+        if !self.is_for_this_route() {
             return self.challenge(
                 ProblemKind::InvalidChallenge,
                 "challenge_for_another_route",
                 "The challenge was issued for another route.",
             );
         }
-        let Some(pick) = self.pick() else { return self.other_terms() };
-        if echo.digest.is_some() || self.terms.requested.key.is_some() {
+        match self.pick() {
+            Some(pick) => self.begin_with(pick),
+            None => self.other_terms(),
+        }
+    }
+
+    /// No secret that we have binds it. Its payer may have paid while we had the one that does, and is owed the call, or the word that it
+    /// was delivered: the claim says what the challenge bound then. What cannot be of such a claim costs the store nothing.
+    fn start_without_secret(&mut self) -> Action {
+        let fits = self.is_of_this_history() && self.is_for_this_route();
+        match self.pick().filter(|_| fits) {
+            Some(pick) => self.recall(pick),
+            None => self.not_ours(),
+        }
+    }
+
+    /// Only what the claim was made of, letter by letter, is shown by it.
+    fn after_claim_is_asked(&mut self, pick: Pick, claim: Result<Option<Claim>, StoreError>) -> Action {
+        let bound = Slots::of_echo(&self.credential.challenge).digest();
+        match claim {
+            Err(_) => self.refuse(refusal::store_unavailable()),
+            Ok(Some(claim)) if bound.is_some() && claim.new.bound == bound => {
+                self.shown = Shown::ByClaim;
+                self.begin_with(pick)
+            }
+            Ok(_) => self.not_ours(),
+        }
+    }
+
+    fn is_of_this_history(&self) -> bool {
+        let opaque = self.credential.challenge.opaque.as_deref();
+        opaque.and_then(crate::dialect::mpp::epoch_of) == Some(self.terms.epoch)
+    }
+
+    fn is_for_this_route(&self) -> bool {
+        let echo = &self.credential.challenge;
+        let scope = self.terms.scope;
+        let in_scope =
+            echo.opaque.as_deref().is_some_and(|opaque| crate::dialect::mpp::scope_is(opaque, scope));
+        echo.realm == self.terms.realm && in_scope
+    }
+
+    fn begin_with(&mut self, pick: Pick) -> Action {
+        if self.credential.challenge.digest.is_some() || self.terms.requested.key.is_some() {
             self.state = State::Body { pick };
             return Action::ReadBody;
         }
         self.recall(pick)
+    }
+
+    fn not_ours(&mut self) -> Action {
+        self.challenge(
+            ProblemKind::InvalidChallenge,
+            "challenge_not_ours",
+            "The challenge was not issued here, or was altered.",
+        )
     }
 
     /// The offer with this very request, or else any of the same kind.
@@ -224,6 +281,9 @@ impl<'a> GateFlow<'a> {
         claim: Result<Option<Claim>, StoreError>,
         now: UnixMs,
     ) -> Action {
+        if self.shown == Shown::Nothing {
+            return self.after_claim_is_asked(pick, claim);
+        }
         let keys = match keys {
             Ok(keys) => keys,
             Err(problem) => return self.challenge(problem.kind, problem.code, problem.detail),
@@ -292,6 +352,7 @@ impl<'a> GateFlow<'a> {
                     reservation: verified.reservation,
                     expires,
                     idempotency: key,
+                    bound: Slots::of_echo(&self.credential.challenge).digest(),
                     first,
                 };
                 let again = new.idempotency.is_some().then(|| new.clone());

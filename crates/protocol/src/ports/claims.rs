@@ -128,6 +128,9 @@ pub struct NewClaim {
     pub expires: UnixMs,
     /// What the payer calls the request, where it does.
     pub idempotency: Option<IdempotencyKey>,
+    /// What the challenge bound ([`crate::Slots::digest`]): the credential is known by it also when the secret that bound it is
+    /// gone. None in claims of stores that were made before it was kept.
+    pub bound: Option<[u8; 32]>,
     /// What comes first.
     pub first: First,
 }
@@ -300,6 +303,11 @@ pub enum ClaimStep {
         /// Who held the reservation of a `Reserved` claim; none for `Settling`, and for a lease that has run out.
         holder: Option<LeaseHolder>,
     },
+    /// `Delivering` to `Credit`, once this holder's lease has run out: whoever delivered has gone.
+    Interrupted {
+        /// Who delivered.
+        holder: LeaseHolder,
+    },
     /// `Credit`, `RefundDue`, or `Delivering` with a lease that has run out, to `Delivering`.
     BeginDelivery(Lease),
     /// `Reserved` or `Delivering` stays what it is, with a later end of the same holder's lease, run out or not: as long as
@@ -378,6 +386,8 @@ pub enum Listed {
     Settling,
     /// In `Reserved` with a lease that has run out: nothing was asked of their payers.
     Abandoned,
+    /// In `Delivering` with a lease that has run out: their payers have paid, and nobody serves them.
+    Interrupted,
     /// In `RefundDue`.
     RefundDue,
     /// In `Refunding`: whether they were given back is unknown.
@@ -391,7 +401,7 @@ pub enum Listed {
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Only claims that have not changed since; for `Abandoned`, whose lease ran out before.
+    /// Only claims that have not changed since; for `Abandoned` and `Interrupted`, whose lease ran out before.
     pub before: UnixMs,
     /// Begins after this claim, as the page before ended with it: its instant of change and its id.
     pub after: Option<(UnixMs, ClaimId)>,

@@ -209,6 +209,7 @@ impl ClaimStore for PgClaims {
         let statement = match listed {
             Listed::Settling => Sql::ListSettling,
             Listed::Abandoned => Sql::ListAbandoned,
+            Listed::Interrupted => Sql::ListInterrupted,
             Listed::RefundDue => Sql::ListRefundDue,
             Listed::Refunding => Sql::ListRefunding,
             Listed::Credit => Sql::ListCredit,

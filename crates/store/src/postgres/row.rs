@@ -31,6 +31,7 @@ pub(super) fn read(row: &Row) -> Result<Stored, Corrupt> {
             idempotency_key: row.try_get(8)?,
             idempotency_request: row.try_get(9)?,
             first: row.try_get(10)?,
+            bound: row.try_get(22)?,
         };
         let state = StateColumns {
             state: row.try_get(11)?,
@@ -143,6 +144,7 @@ pub(super) struct ClaimArrays {
     idempotency_keys: Vec<Option<String>>,
     idempotency_requests: Vec<Option<Vec<u8>>>,
     firsts: Vec<Option<String>>,
+    bounds: Vec<Option<Vec<u8>>>,
     states: StateArrays,
 }
 
@@ -159,6 +161,7 @@ impl ClaimArrays {
         self.idempotency_keys.push(columns.idempotency_key);
         self.idempotency_requests.push(columns.idempotency_request);
         self.firsts.push(columns.first);
+        self.bounds.push(columns.bound);
         self.states.push(stored)
     }
 
@@ -182,6 +185,7 @@ impl ClaimArrays {
             &self.firsts,
         ];
         params.extend(self.states.rest());
+        params.push(&self.bounds);
         params
     }
 }

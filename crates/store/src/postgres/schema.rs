@@ -27,6 +27,7 @@ pub(super) const CLAIMS: Tables = Tables {
     migrations: &[
         include_str!("../../migrations/postgres/0001_claims.sql"),
         include_str!("../../migrations/postgres/0002_delivered.sql"),
+        include_str!("../../migrations/postgres/0003_bound_interrupted.sql"),
     ],
 };
 

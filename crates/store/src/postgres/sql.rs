@@ -54,7 +54,9 @@ macro_rules! columns {
             $prefix,
             "answered, ",
             $prefix,
-            "last_step"
+            "last_step, ",
+            $prefix,
+            "bound"
         )
     };
 }
@@ -95,6 +97,11 @@ statements! {
     /// Walks what is reserved at this moment, which is no more than what is being served.
     ListAbandoned = concat!(
         "SELECT ", columns!(""), " FROM claim WHERE state = 'reserved' AND lease_until_ms <= $1
+         AND (changed_ms, id) > ($2, $3) ORDER BY changed_ms, id LIMIT $4"
+    );
+    /// Walks what is delivered at this moment, which is no more than what is being served.
+    ListInterrupted = concat!(
+        "SELECT ", columns!(""), " FROM claim WHERE state = 'delivering' AND lease_until_ms <= $1
          AND (changed_ms, id) > ($2, $3) ORDER BY changed_ms, id LIMIT $4"
     );
     Answer = "SELECT status, headers, body FROM answer WHERE claim_id = $1";
@@ -154,13 +161,14 @@ statements! {
                 idempotency_request = u.idempotency_request, first = u.first, state = u.state, settled = u.settled,
                 lease_holder = u.lease_holder, lease_until_ms = u.lease_until_ms, why = u.why,
                 refund_plan = u.refund_plan, refund = u.refund, changed_ms = u.changed_ms, deliveries = u.deliveries,
-                answered = u.answered, last_step = u.last_step
+                answered = u.answered, last_step = u.last_step, bound = u.bound
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
                      $9::text[], $10::bytea[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::bigint[],
-                     $16::text[], $17::text[], $18::text[], $19::bigint[], $20::bigint[], $21::boolean[], $22::bytea[])
+                     $16::text[], $17::text[], $18::text[], $19::bigint[], $20::bigint[], $21::boolean[], $22::bytea[],
+                     $23::bytea[])
               AS u (id, keys, scope, payer, paid, plan, reservation, expires_ms, idempotency_key, idempotency_request,
                     first, state, settled, lease_holder, lease_until_ms, why, refund_plan, refund, changed_ms, deliveries,
-                    answered, last_step)
+                    answered, last_step, bound)
          WHERE c.id = u.id";
     /// Whatever is there already is left alone, and is missing in what comes back.
     Insert = concat!(
@@ -168,7 +176,7 @@ statements! {
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                      $8::bigint[], $9::text[], $10::bytea[], $11::text[], $12::text[], $13::text[], $14::bytea[],
                      $15::bigint[], $16::text[], $17::text[], $18::text[], $19::bigint[], $20::bigint[], $21::boolean[],
-                     $22::bytea[])
+                     $22::bytea[], $23::bytea[])
          ON CONFLICT DO NOTHING RETURNING id"
     );
     InsertKeys = "INSERT INTO claim_key (key, claim_id) SELECT * FROM unnest($1::text[], $2::text[])

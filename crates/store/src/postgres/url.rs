@@ -142,6 +142,23 @@ impl PgUrl {
         self
     }
 
+    /// The URL as it is written, without its password, for somebody who goes on with it. None for what is no URL of ours.
+    #[must_use]
+    pub fn without_password(text: &str) -> Option<String> {
+        let (scheme, rest) = text.split_once("://").filter(|_| Self::is_one(text))?;
+        let (user, place) = match rest.split_once('@') {
+            Some((user, place)) => (Some(user.split_once(':').map_or(user, |(user, _)| user)), place),
+            None => (None, rest),
+        };
+        let (place, query) = place.split_once('?').unwrap_or((place, ""));
+        let kept: Vec<&str> =
+            query.split('&').filter(|pair| !is_password(pair) && !pair.is_empty()).collect();
+        let user = user.map(|user| format!("{user}@")).unwrap_or_default();
+        let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+        let bare = format!("{scheme}://{user}{place}{query}");
+        Self::parse(&bare).is_ok_and(|url| !url.has_password()).then_some(bare)
+    }
+
     /// Whether the URL holds a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
@@ -193,6 +210,12 @@ fn take_ours(text: &str) -> Result<(String, Ours), PgUrlError> {
     }
 }
 
+/// Whether a parameter is the password, however its name is written.
+fn is_password(pair: &str) -> bool {
+    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+    percent_decode_str(name).decode_utf8().is_ok_and(|name| name == "password")
+}
+
 fn is_local(host: &Host) -> bool {
     match host {
         Host::Tcp(name) => {
@@ -223,6 +246,28 @@ mod tests {
     use tokio_postgres::config::SslMode;
 
     use super::PgUrl;
+
+    #[test]
+    fn a_url_can_be_shown_whole_but_for_its_password() {
+        for (text, expected) in [
+            ("postgres://u:secret@localhost:6000/db", Some("postgres://u@localhost:6000/db")),
+            (
+                "postgresql://u@localhost/db?sslmode=disable",
+                Some("postgresql://u@localhost/db?sslmode=disable"),
+            ),
+            ("postgres://localhost/db", Some("postgres://localhost/db")),
+            (
+                "postgres:///db?host=/run/pg&user=u&password=secret",
+                Some("postgres:///db?host=/run/pg&user=u"),
+            ),
+            ("postgres://u@localhost/db?pass%77ord=secret", Some("postgres://u@localhost/db")),
+            ("postgres://u:se%40cr:et@localhost/db", Some("postgres://u@localhost/db")),
+            ("mysql://u:secret@h/db", None),
+            ("postgres://u:secret@localhost", None),
+        ] {
+            assert_eq!(PgUrl::without_password(text).as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn urls_say_how_they_are_reached() {

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_spent_reservations.sql"),
     include_str!("../../migrations/sqlite/0003_leases_answers_epoch.sql"),
     include_str!("../../migrations/sqlite/0004_delivered.sql"),
+    include_str!("../../migrations/sqlite/0005_bound_interrupted.sql"),
 ];
 
 /// Opens the file for writing, makes it ours, and brings its schema up to date.

@@ -49,6 +49,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Stored, SqlError> {
         idempotency_key: row.get(8)?,
         idempotency_request: row.get(9)?,
         first: row.get(10)?,
+        bound: row.get(23)?,
     };
     let state = StateColumns {
         state: row.get(11)?,

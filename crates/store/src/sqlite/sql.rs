@@ -5,7 +5,7 @@ macro_rules! columns {
     () => {
         "id, keys, scope, payer, paid, plan, reservation, expires_ms, idempotency_key, idempotency_request, first,
          state, settled, lease_holder, lease_until_ms, why, refund_plan, refund, changed_ms, deliveries, answered,
-         last_step, seq"
+         last_step, seq, bound"
     };
 }
 
@@ -42,18 +42,26 @@ pub(super) const LIST_ABANDONED: &str = concat!(
      ORDER BY changed_ms, id LIMIT ?4"
 );
 
+/// Walks what is delivered at this moment, which is no more than what is being served.
+pub(super) const LIST_INTERRUPTED: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM claim WHERE state = 'delivering' AND lease_until_ms <= ?1 AND (changed_ms, id) > (?2, ?3)
+     ORDER BY changed_ms, id LIMIT ?4"
+);
+
 pub(super) const KEY_HOLDER: &str = "SELECT claim FROM claim_key WHERE key = ?1";
 
 pub(super) const INSERT: &str =
     "INSERT INTO claim (id, keys, scope, payer, paid, plan, reservation, expires_ms, idempotency_key,
-            idempotency_request, first, state, lease_holder, lease_until_ms, changed_ms, deliveries, answered)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 0, 0)";
+            idempotency_request, first, state, lease_holder, lease_until_ms, changed_ms, bound, deliveries, answered)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 0, 0)";
 
 /// A failed or abandoned claim is claimed anew in its place.
 pub(super) const RENEW: &str =
     "UPDATE claim SET keys = ?2, scope = ?3, payer = ?4, paid = ?5, plan = ?6, reservation = ?7, expires_ms = ?8,
             idempotency_key = ?9, idempotency_request = ?10, first = ?11, state = ?12, lease_holder = ?13,
-            lease_until_ms = ?14, why = NULL, changed_ms = ?15, deliveries = 0, answered = 0, last_step = NULL
+            lease_until_ms = ?14, why = NULL, changed_ms = ?15, bound = ?16, deliveries = 0, answered = 0, last_step = NULL
      WHERE id = ?1";
 
 pub(super) const INSERT_KEY: &str = "INSERT INTO claim_key (key, claim) VALUES (?1, ?2)";
@@ -122,6 +130,7 @@ pub(super) const ALL: &[&str] = &[
     LIST_REFUND_DUE,
     LIST_REFUNDING,
     LIST_ABANDONED,
+    LIST_INTERRUPTED,
     KEY_HOLDER,
     INSERT,
     RENEW,

@@ -107,6 +107,7 @@ fn write(db: &Connection, new: &NewClaim, renew: Option<i64>, now: UnixMs) -> Re
         state.lease_holder,
         state.lease_until_ms,
         ms(now),
+        columns.bound,
     ])?;
     let seq = renew.unwrap_or_else(|| db.last_insert_rowid());
     let mut insert_key = db.prepare_cached(sql::INSERT_KEY)?;
@@ -223,6 +224,7 @@ pub(super) fn list(db: &Connection, listed: Listed, wanted: &Page) -> Result<Vec
     let mut statement = db.prepare_cached(match listed {
         Listed::Settling => sql::LIST_SETTLING,
         Listed::Abandoned => sql::LIST_ABANDONED,
+        Listed::Interrupted => sql::LIST_INTERRUPTED,
         Listed::RefundDue => sql::LIST_REFUND_DUE,
         Listed::Refunding => sql::LIST_REFUNDING,
         Listed::Credit => sql::LIST_CREDIT,

@@ -23,7 +23,7 @@ pub(super) async fn keeps_what_it_was_given(store: &impl ClaimStore) {
     new.reservation = Some(reservation("fees", u128::MAX, u128::MAX, 1_000));
     expect_claim(store, new.clone(), 7, "new").await;
     let mut bare = new_claim("b", &["k3"]);
-    (bare.payer, bare.paid) = (None, None);
+    (bare.payer, bare.paid, bare.bound) = (None, None, None);
     expect_claim(store, bare.clone(), 8, "new").await;
     let reserved = ClaimState::Reserved { lease: lease(at(90)) };
     for (expected, state, changed) in [(&new, reserved, 7), (&bare, ClaimState::Settling, 8)] {

@@ -33,6 +33,22 @@ pub(super) async fn a_lease_is_its_holders(store: &impl ClaimStore) {
     expect_step(store, "a", ClaimStep::Renew(others(110)), 63, "ok").await;
     expect_step(store, "a", ClaimStep::BeginDelivery(mine(200)), 115, "delivering").await;
     expect_step(store, "a", ClaimStep::Delivered { holder: OTHER, answer: None }, 500, "ok").await;
+    // A delivery whose holder has gone is a credit again: not before its lease has run out, and not once another has taken it.
+    let interrupted = |holder| ClaimStep::Interrupted { holder };
+    expect_claim(store, new_claim("gone", &["k3"]), 1, "new").await;
+    expect_step(store, "gone", settle_and_begin("r", 50), 2, "ok").await;
+    expect_step(store, "gone", interrupted(HOLDER), 49, "delivering").await;
+    expect_step(store, "gone", interrupted(OTHER), 50, "delivering").await;
+    expect_step(store, "gone", ClaimStep::Renew(mine(60)), 51, "ok").await;
+    expect_step(store, "gone", interrupted(HOLDER), 59, "delivering").await;
+    expect_step(store, "gone", ClaimStep::BeginDelivery(others(90)), 60, "ok").await;
+    expect_step(store, "gone", interrupted(HOLDER), 91, "delivering").await;
+    expect_step(store, "gone", interrupted(OTHER), 90, "ok").await;
+    expect_step(store, "gone", interrupted(OTHER), 91, "ok").await;
+    expect_state(store, "gone", "credit").await;
+    expect_step(store, "gone", ClaimStep::Delivered { holder: OTHER, answer: None }, 92, "credit").await;
+    expect_step(store, "gone", ClaimStep::BeginDelivery(mine(200)), 93, "ok").await;
+    assert_eq!(claim_of(store, "gone").await.deliveries, 3);
     // A reservation likewise, and its settlement is not begun on a lease that has run out.
     expect_claim(store, serve_first(new_claim("b", &["k2"]), 50), 1, "new").await;
     expect_step(store, "b", begin_settlement(), 50, "reserved").await;

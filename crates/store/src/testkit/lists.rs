@@ -46,12 +46,19 @@ pub(super) async fn lists_by_kind(store: &impl ClaimStore) {
             assert!(found.iter().all(|claim| claim.state.name() != "reserved"));
         }
     }
-    // Of what is reserved, when the lease ran out decides; the order is the same.
-    for (before, expected) in [(39, vec![]), (41, vec!["b", "c"]), (45, vec!["a", "b", "c"])] {
-        let found = list(store, Listed::Abandoned, Page { before: at(before), after: None, limit: 10 }).await;
-        let ids: Vec<_> = found.iter().map(|claim| claim.new.id.0.clone()).collect();
-        let expected: Vec<_> = expected.iter().map(|name| format!("{name} Abandoned")).collect();
-        assert_eq!(ids, expected, "abandoned before {before}");
+    for (name, now, until) in [("c", 30, 40), ("a", 10, 45), ("b", 20, 41), ("B", 20, 90)] {
+        let id = format!("{name} Interrupted");
+        expect_claim(store, new_claim(&id, &[&id]), now, "new").await;
+        expect_step(store, &id, settle_and_begin("r", until), now, "ok").await;
+    }
+    // Of what is reserved or delivered, when the lease ran out decides; the order is the same.
+    for kind in [Listed::Abandoned, Listed::Interrupted] {
+        for (before, expected) in [(39, vec![]), (41, vec!["b", "c"]), (45, vec!["a", "b", "c"])] {
+            let found = list(store, kind, Page { before: at(before), after: None, limit: 10 }).await;
+            let ids: Vec<_> = found.iter().map(|claim| claim.new.id.0.clone()).collect();
+            let expected: Vec<_> = expected.iter().map(|name| format!("{name} {kind:?}")).collect();
+            assert_eq!(ids, expected, "{kind:?} before {before}");
+        }
     }
 }
 

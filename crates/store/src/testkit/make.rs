@@ -17,6 +17,7 @@ pub fn new_claim(id: &str, keys: &[&str]) -> NewClaim {
         reservation: None,
         expires: UnixMs::from_ms(5_000),
         idempotency: None,
+        bound: Some([7; 32]),
         first: First::Settle,
     }
 }

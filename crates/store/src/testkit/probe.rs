@@ -61,13 +61,15 @@ impl<S: ClaimStore> Probe<'_, S> {
         let kinds = [
             Listed::Settling,
             Listed::Abandoned,
+            Listed::Interrupted,
             Listed::Credit,
             Listed::RefundDue,
             Listed::Refunding,
             Listed::Delivered,
         ];
         for listed in kinds {
-            let before = if listed == Listed::Abandoned { now } else { at(u64::MAX) };
+            let by_lease = matches!(listed, Listed::Abandoned | Listed::Interrupted);
+            let before = if by_lease { now } else { at(u64::MAX) };
             let mut after = None;
             loop {
                 let page = Page { before, after, limit: 2 };

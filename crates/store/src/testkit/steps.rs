@@ -71,6 +71,9 @@ fn delivery_rows() -> Vec<Row> {
         (renew(HOLDER, 49), 40, leased(Some(AGAIN))),
         (renew(OTHER, 90), 40, vec![]),
         (renew(OTHER, 90), 60, vec![]),
+        (ClaimStep::Interrupted { holder: HOLDER }, 49, vec![]),
+        (ClaimStep::Interrupted { holder: HOLDER }, 50, vec![("delivering", "credit")]),
+        (ClaimStep::Interrupted { holder: OTHER }, 60, vec![]),
         (delivered(), 40, vec![("delivering", "delivered"), ("delivered", AGAIN)]),
         (delivered(), 60, vec![("delivering", "delivered"), ("delivered", AGAIN)]),
         (

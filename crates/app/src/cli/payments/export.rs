@@ -25,7 +25,7 @@ pub enum ExportFormat {
 }
 
 /// The columns of CSV, in their order. Stable: new ones come last.
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 26] = [
     "id",
     "state",
     "began",
@@ -50,6 +50,8 @@ const COLUMNS: [&str; 24] = [
     "challenge_id",
     "idempotency_key",
     "why",
+    "cost",
+    "decided_by",
 ];
 
 pub fn run(
@@ -106,7 +108,7 @@ fn csv(records: &[PaymentRecord]) -> String {
 }
 
 /// In the order of [`COLUMNS`].
-fn row(record: &PaymentRecord) -> [String; 24] {
+fn row(record: &PaymentRecord) -> [String; 26] {
     let (agreed, target) = (&record.agreed, &record.target);
     let optional = |text: &Option<String>| text.clone().unwrap_or_default();
     [
@@ -134,6 +136,8 @@ fn row(record: &PaymentRecord) -> [String; 24] {
         target.challenge_id.clone(),
         optional(&target.idempotency_key),
         optional(&record.why),
+        record.cost_base.map(|cost| cost.to_decimal(agreed.scale)).unwrap_or_default(),
+        record.decided_by.map(|by| by.name().to_owned()).unwrap_or_default(),
     ]
 }
 

@@ -23,7 +23,7 @@ pub struct FilterArgs {
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Since>,
     /// Only in this state; may be given several times: intended, sending, made, sent, unknown, refused, paid, served, not_paid,
-    /// forfeited
+    /// forfeited, charged
     #[arg(long, value_name = "STATE", value_parser = state, hide_possible_values = true)]
     state: Vec<PaymentState>,
 }

@@ -15,6 +15,8 @@ pub fn payment(record: &PaymentRecord) -> Value {
         "changed": record.changed.to_string(),
         "host": record.target.host(),
         "amount": record.agreed.amount_base.to_decimal(record.agreed.scale),
+        "cost": record.cost_base.map(|cost| cost.to_decimal(record.agreed.scale)),
+        "decided_by": record.decided_by,
         "target": record.target,
         "agreed": record.agreed,
         "status": record.status,

@@ -5,7 +5,7 @@ use farthing_client::FileJournal;
 use serde_json::{Value, json};
 
 use super::filter::FilterArgs;
-use super::{colour, words};
+use super::{colour, cost, words};
 use crate::error::CliError;
 use crate::output::{Align, Output, Table, style};
 
@@ -45,7 +45,7 @@ pub fn run(journal: &FileJournal, args: &ListArgs, output: Output) -> Result<(),
     for record in shown {
         table.row([
             (record.began.to_string(), style::DIM, Align::Left),
-            (record.agreed.to_string(), style::MONEY, Align::Right),
+            (cost(record), style::MONEY, Align::Right),
             (words(record).to_owned(), colour(record.state), Align::Left),
             (record.target.url.clone(), Style::new(), Align::Left),
             (record.id.to_string(), style::DIM, Align::Left),

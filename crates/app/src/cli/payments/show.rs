@@ -2,8 +2,9 @@
 
 use anstyle::Style;
 use farthing_client::journal::PaymentRecord;
+use farthing_protocol::UnixMs;
 
-use super::{again, words};
+use super::{again, cost, words};
 use crate::error::CliError;
 use crate::output::{Align, Output, Table, style};
 
@@ -23,10 +24,11 @@ fn facts(record: &PaymentRecord) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("payment", record.id.to_string()),
         ("state", words(record).to_owned()),
-        ("amount", agreed.to_string()),
+        ("amount", cost(record)),
         ("for", format!("{} {}", record.target.method, record.target.url)),
         ("paid to", agreed.recipient.clone()),
     ];
+    facts.extend(record.cost_base.map(|_| ("held", agreed.to_string())));
     for share in &agreed.shares {
         let amount = share.amount_base.to_decimal(agreed.scale);
         facts.push(("share", format!("{amount} to {}", share.recipient)));
@@ -41,11 +43,15 @@ fn facts(record: &PaymentRecord) -> Vec<(&'static str, String)> {
     facts.extend(record.settled_at.clone().map(|at| ("settled", at)));
     facts.extend(record.receipt.as_ref().map(|receipt| ("receipt", receipt.to_string())));
     facts.extend(record.why.clone().map(|why| ("because", why)));
+    facts.extend(record.decided_by.map(|by| ("decided by", by.name().to_owned())));
     if !record.state.is_final() && !record.in_flight {
         if record.credential.is_some() {
             facts.push(("again", format!("the same payment may still be good: {}", again(record))));
         }
-        if !record.state.is_known() {
+        if agreed.is_metered() {
+            facts.push(("counts", super::resolve::until(agreed.charge_at_ms.map(UnixMs::from_ms))));
+            facts.push(("decide", super::word::how(record)));
+        } else if !record.state.is_known() {
             facts.push(("find out", format!("farthing payments resolve {}", record.id)));
         }
     }

@@ -7,6 +7,7 @@ use super::{
     Action, BodyTooLarge, Ending, Event, GateFlow, KeepAnswer, Offer, Outcome, Promise, Requested,
     SettleOrder, Terms,
 };
+use crate::binding::Slots;
 use crate::dialect::mpp::{Issue, OfferTerms, PreparedOffer};
 use crate::digest::Sha256Digest;
 use crate::ports::{
@@ -149,6 +150,7 @@ fn claim(id: &ClaimId, state: ClaimState) -> Claim {
         reservation: None,
         expires: EXPIRES,
         idempotency: None,
+        bound: None,
         first: First::Settle,
     };
     Claim { new, state, changed: NOW, deliveries: 1, answered: false }
@@ -255,8 +257,72 @@ fn the_start_checks_whose_challenge_it_is() {
     for (issued, expected) in cases {
         assert_eq!(drive(issued, |_| Vec::new()), [expected]);
     }
+}
+
+/// Whatever secret bound it is gone: only the claim that was made of this very challenge shows that it is ours.
+#[test]
+fn a_claim_knows_its_challenge_when_the_secret_is_gone() {
+    const NOT_OURS: &str = "402 challenge_not_ours";
     let other = Binder::new(Secret::new(vec![8; 32]).unwrap(), None);
-    flow(ISSUED, |flow, _| assert_eq!(word(&flow.start(&other)), "402 challenge_not_ours"));
+    // What cannot be of a claim that serves here is not looked for.
+    for issued in [
+        Issued { realm: "other.example", ..ISSUED },
+        Issued { scope: "GET /b", ..ISSUED },
+        Issued { method: "lightning", ..ISSUED },
+        Issued { epoch: StoreEpoch(6), ..ISSUED },
+    ] {
+        flow(issued, |flow, _| assert_eq!(word(&flow.start(&other)), NOT_OURS));
+    }
+    let bound = |issued| Slots::of_echo(&credential(issued).view().unwrap().challenge).digest();
+    let found =
+        |state, bound| move |id: &ClaimId| Ok(Some(with_bound(claim(id, ClaimState::clone(&state)), bound)));
+    let credit = || ClaimState::Credit(settled());
+    type Stored = Box<dyn Fn(&ClaimId) -> Result<Option<Claim>, StoreError>>;
+    let begin = format!("record begin until {}", NOW.plus_ms(LEASE).as_ms());
+    let body = || Event::Body(Ok(Sha256Digest::of(BODY)));
+    let with_body = Issued { body: Some(BODY), ..ISSUED };
+    let cases: Vec<(Issued, Stored, Vec<&str>)> = vec![
+        (ISSUED, Box::new(|_| Ok(None)), vec![NOT_OURS]),
+        (ISSUED, Box::new(|_| Err(broken())), vec![NO_STORE]),
+        // A claim of a store that did not keep it shows nothing.
+        (ISSUED, Box::new(found(credit(), None)), vec![NOT_OURS]),
+        // The same id, and something was altered.
+        (ISSUED, Box::new(found(credit(), bound(Issued { amount: "11", ..ISSUED }))), vec![NOT_OURS]),
+        (ISSUED, Box::new(found(credit(), bound(ISSUED))), vec!["recall 1", &begin]),
+        (
+            ISSUED,
+            Box::new(found(ClaimState::Delivered(settled()), bound(ISSUED))),
+            vec!["recall 1", REPLAYED],
+        ),
+        (ISSUED, Box::new(found(ClaimState::Settling, bound(ISSUED))), vec!["recall 1", IN_PROGRESS]),
+        (with_body, Box::new(found(credit(), bound(with_body))), vec!["read body", "recall 1", &begin]),
+    ];
+    for (nth, (issued, stored, expected)) in cases.into_iter().enumerate() {
+        flow(issued, |flow, id| {
+            let mut words = vec![word(&flow.start(&other)), word(&flow.handle(recalled(stored(&id)), NOW))];
+            if words[1] == "read body" {
+                words.push(word(&flow.handle(body(), NOW)));
+            }
+            if words.last().unwrap() == "recall 1" {
+                words.push(word(&flow.handle(recalled(stored(&id)), NOW)));
+            }
+            assert_eq!(words[0], "recall 1", "case {nth}");
+            assert_eq!(words[1..], expected, "case {nth}");
+        });
+    }
+    // The money has to be the claim's, too.
+    flow(ISSUED, |flow, id| {
+        let stored = || Ok(Some(with_bound(claim(&id, credit()), bound(ISSUED))));
+        flow.start(&other);
+        flow.handle(recalled(stored()), NOW);
+        let other_money = Event::Recalled { keys: Ok(vec![key("another")]), claim: stored() };
+        assert_eq!(word(&flow.handle(other_money, NOW)), REPLAYED);
+    });
+}
+
+fn with_bound(mut claim: Claim, bound: Option<[u8; 32]>) -> Claim {
+    claim.new.bound = bound;
+    claim
 }
 
 /// The whole walk: verify, claim, settle, record, deliver, in this order.
