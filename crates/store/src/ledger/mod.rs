@@ -28,6 +28,7 @@ use crate::owned_file::Lock;
 
 mod audit;
 mod batch;
+mod look;
 mod open;
 mod reader;
 mod recover;
@@ -39,6 +40,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use look::LedgerLooker;
 pub use open::LedgerOpenError;
 use recover::Tuning;
 use sql::Sql;
