@@ -3,6 +3,7 @@
 
 mod canary;
 mod charge;
+mod collect;
 mod config;
 mod crash;
 mod demo;
@@ -20,5 +21,6 @@ mod request;
 mod server;
 mod store;
 mod support;
+mod tenant;
 mod usage;
 mod wallet;
