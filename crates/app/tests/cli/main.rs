@@ -22,5 +22,6 @@ mod server;
 mod store;
 mod support;
 mod tenant;
+mod topup;
 mod usage;
 mod wallet;
