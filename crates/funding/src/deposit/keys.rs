@@ -43,7 +43,7 @@ pub enum DepositKeyError {
     )]
     WrongDepth,
     /// Not a seed.
-    #[error("a seed is 16 to 64 bytes in hexadecimal digits, or a recovery phrase of 12 to 24 words")]
+    #[error("a seed is 16, 32 or 64 bytes in hexadecimal digits, or a recovery phrase of 12 to 24 words")]
     BadSeed,
     /// Another seed than the one that the deposit key was made from.
     #[error(
@@ -141,12 +141,12 @@ impl fmt::Debug for DepositSeed {
 }
 
 impl DepositSeed {
-    /// The seed that `bytes` are: BIP-39's 64, or 16 to 64 of any other origin.
+    /// The seed that `bytes` are: BIP-39's 64, or 16 or 32 of any other origin.
     ///
     /// # Errors
     /// [`DepositKeyError::BadSeed`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DepositKeyError> {
-        if !(16..=64).contains(&bytes.len()) {
+        if !matches!(bytes.len(), 16 | 32 | 64) {
             return Err(DepositKeyError::BadSeed);
         }
         Ok(Self(Zeroizing::new(bytes.to_vec())))
@@ -259,14 +259,22 @@ mod tests {
             keys.check_seed(&DepositSeed::from_text(text).unwrap()).unwrap();
         }
         let another = PHRASE.replace("junk", "june");
-        let others = [&JUNK[..126], &another];
+        let others = [&JUNK[..64], &another];
         for text in others {
             let error = keys.check_seed(&DepositSeed::from_text(text).unwrap()).unwrap_err();
             assert_eq!(error.code(), "deposit_seed_of_another_key");
             assert!(!error.to_string().contains("june"), "{error}");
         }
-        for text in ["", "0x", "12", "test test", &PHRASE.to_uppercase(), &JUNK[..127], &format!("{JUNK}00")]
-        {
+        for text in [
+            "",
+            "0x",
+            "12",
+            "test test",
+            &PHRASE.to_uppercase(),
+            &JUNK[..127],
+            &JUNK[..126],
+            &format!("{JUNK}00"),
+        ] {
             assert_eq!(DepositSeed::from_text(text).unwrap_err().code(), "deposit_seed_bad", "{text}");
         }
     }
