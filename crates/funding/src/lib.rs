@@ -7,11 +7,13 @@
 //! | [`stripe::Stripe`] | cards on file at Stripe |
 //! | [`treasury::Treasury`] | an account of ours on a Tempo chain |
 //! | [`deposit::watcher::DepositWatcher`] | credits transfers to customers' addresses |
+//! | [`collect::Collector`] | brings what lies at customers' addresses to an account of the operator's, with the seed in hand |
 //! | [`drivers::Drivers`] | starts and stops all of it |
 //!
 //! It decides nothing about money: `farthing-billing` does, and keeps every state. What happens here may happen twice, late, or
 //! stop anywhere. It reads no clock and draws no randomness: [`topup::MakeCx`] brings both.
 
+pub mod collect;
 pub mod deposit;
 pub mod drivers;
 pub mod source;

@@ -41,6 +41,9 @@ pub enum StoreError {
     /// The store was shut down; nothing was changed.
     #[error("the ledger is closed")]
     Closed,
+    /// The store was opened to be looked at, and this is more than that; nothing was changed.
+    #[error("the ledger is only looked at here: it changes nothing and knows no balances")]
+    OnlyLooked,
     /// What is stored contradicts itself.
     #[error("the stored ledger is damaged: {what}")]
     Damaged {
@@ -59,6 +62,7 @@ impl StoreError {
             Self::Retryable(_) => "ledger_unavailable",
             Self::Unknown(_) => "ledger_outcome_unknown",
             Self::Closed => "ledger_closed",
+            Self::OnlyLooked => "ledger_only_looked",
             Self::Damaged { .. } => "ledger_damaged",
         }
     }

@@ -10,7 +10,7 @@ use farthing_api::{Settings, World as _};
 use farthing_billing::service::retention::Retention;
 use farthing_ledger::record::RecordStore;
 use farthing_store::Location;
-use farthing_store::ledger::SqliteLedger;
+use farthing_store::ledger::{LedgerLooker, SqliteLedger};
 use farthing_store::pg_ledger::PgLedger;
 
 use super::env;
@@ -193,17 +193,70 @@ impl BillingConfig {
     /// # Errors
     /// When it cannot be opened, or is another process's.
     pub async fn open(&self) -> Result<Arc<dyn RecordStore>, CliError> {
-        let [a, b, c, d, e, f, g, h, ..] = System.random();
-        let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        match &self.store {
-            Location::Sqlite(path) => {
-                let path = path.clone();
-                let opened = tokio::task::spawn_blocking(move || SqliteLedger::open(path, seed)).await;
-                let opened = opened.map_err(|error| CliError::unexpected("store", error.to_string()))?;
-                Ok(Arc::new(opened?))
-            }
-            Location::Postgres(url) => Ok(Arc::new(PgLedger::open((**url).clone(), seed).await?)),
+        open(&self.store).await
+    }
+
+    /// Opens the store to read its records, beside whatever process has it open.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn look(&self) -> Result<Arc<dyn RecordStore>, CliError> {
+        look(&self.store).await
+    }
+
+    /// Opens the record of collections. It stands in the store itself where several processes share that; beside a file, which is one
+    /// process's own, it is a file of its own.
+    ///
+    /// # Errors
+    /// When it cannot be opened: another process may be collecting.
+    pub async fn collections(&self) -> Result<Arc<dyn RecordStore>, CliError> {
+        open(&self.beside()).await
+    }
+
+    /// Opens the record of collections to read it; `None` where nothing was collected yet.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn look_at_collections(&self) -> Result<Option<Arc<dyn RecordStore>>, CliError> {
+        let location = self.beside();
+        match &location {
+            Location::Sqlite(path) if !path.exists() => Ok(None),
+            _ => look(&location).await.map(Some),
         }
+    }
+
+    /// Where collections are written down.
+    fn beside(&self) -> Location {
+        match &self.store {
+            Location::Sqlite(path) => Location::Sqlite(path.with_extension("collections.db")),
+            shared @ Location::Postgres(_) => shared.clone(),
+        }
+    }
+}
+
+async fn open(location: &Location) -> Result<Arc<dyn RecordStore>, CliError> {
+    let [a, b, c, d, e, f, g, h, ..] = System.random();
+    let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    match location {
+        Location::Sqlite(path) => {
+            let path = path.clone();
+            let opened = tokio::task::spawn_blocking(move || SqliteLedger::open(path, seed)).await;
+            let opened = opened.map_err(|error| CliError::unexpected("store", error.to_string()))?;
+            Ok(Arc::new(opened?))
+        }
+        Location::Postgres(url) => Ok(Arc::new(PgLedger::open((**url).clone(), seed).await?)),
+    }
+}
+
+async fn look(location: &Location) -> Result<Arc<dyn RecordStore>, CliError> {
+    match location {
+        Location::Sqlite(path) => {
+            let path = path.clone();
+            let opened = tokio::task::spawn_blocking(move || LedgerLooker::open(path)).await;
+            let opened = opened.map_err(|error| CliError::unexpected("store", error.to_string()))?;
+            Ok(Arc::new(opened?))
+        }
+        shared @ Location::Postgres(_) => open(shared).await,
     }
 }
 

@@ -60,6 +60,19 @@ impl From<farthing_funding::drivers::FundingError> for CliError {
     }
 }
 
+impl From<farthing_funding::collect::CollectError> for CliError {
+    fn from(error: farthing_funding::collect::CollectError) -> Self {
+        use farthing_funding::collect::CollectError;
+        let (code, message) = (error.code(), one_line(&error.to_string()));
+        match error {
+            CollectError::Rpc(error) => error.into(),
+            CollectError::Wallet(error) => error.into(),
+            CollectError::Billing(error) => error.into(),
+            _ => Self::usage(code, message).help("nothing was sent"),
+        }
+    }
+}
+
 impl From<RpcError> for CliError {
     fn from(error: RpcError) -> Self {
         let (exit, help) = match &error {

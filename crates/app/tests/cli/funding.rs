@@ -1,41 +1,10 @@
 //! `farthing billing serve` with deposits on a chain: what is sent to a customer's address is theirs, also when nobody listened.
 
 use farthing_funding::deposit::keys::DepositSeed;
-use reqwest::blocking::Client;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Home, Running};
-
-/// A tenant's view of a running service.
-struct Tenant<'a> {
-    url: &'a str,
-    key: &'a str,
-}
-
-impl Tenant<'_> {
-    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let asked = Client::new().post(format!("{}{path}", self.url)).bearer_auth(self.key);
-        let answer = asked.header("Content-Type", "application/json").body(body.to_string()).send().unwrap();
-        (answer.status().as_u16(), serde_json::from_str(&answer.text().unwrap()).unwrap())
-    }
-
-    fn get(&self, path: &str) -> Value {
-        let asked = Client::new().get(format!("{}{path}", self.url)).bearer_auth(self.key);
-        serde_json::from_str(&asked.send().unwrap().text().unwrap()).unwrap()
-    }
-
-    /// Waits until so much is there.
-    #[track_caller]
-    fn has(&self, wallet: &str, available: &str, service: &Running) {
-        for _ in 0..1_200 {
-            if self.get(wallet)["available"] == available {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        panic!("{available} never comes: {} {}", self.get(wallet), service.log());
-    }
-}
+use crate::support::Home;
+use crate::tenant::Tenant;
 
 fn xpub() -> String {
     DepositSeed::from_bytes(&[7; 32]).unwrap().xpub().unwrap()

@@ -3,6 +3,7 @@
 
 mod canary;
 mod charge;
+mod collect;
 mod config;
 mod crash;
 mod demo;
@@ -20,6 +21,8 @@ mod request;
 mod server;
 mod store;
 mod support;
+mod tenant;
+mod topup;
 mod usage;
 mod vendor;
 mod wallet;

@@ -12,6 +12,7 @@
 
 pub mod asset;
 pub mod budget;
+pub mod collection;
 pub mod customer;
 mod cx;
 pub mod deposit;

@@ -2,8 +2,8 @@
 //!
 //! The path is BIP-44's for chains with Ethereum's addresses, `m/44'/60'/0'/0/index`, so that any wallet that is given the seed
 //! finds the same accounts. The watcher and whoever hands out addresses need the account's *public* key (`m/44'/60'/0'`, an
-//! `xpub`): the two levels below it are not hardened, so they can be derived without a secret. Only whoever sweeps the
-//! addresses needs the seed, and no process of ours does. Because the levels are not hardened, the private key of one address
+//! `xpub`): the two levels below it are not hardened, so they can be derived without a secret. Only whoever collects what lies at the
+//! addresses needs the seed ([`crate::collect`]), and no server does. Because the levels are not hardened, the private key of one address
 //! together with the `xpub` gives all of them: keys of single addresses are never exported, and the `xpub` is no secret but is
 //! nobody else's business either, because it links all customers' addresses.
 
@@ -12,6 +12,8 @@ use std::str::FromStr;
 
 use alloy_primitives::{Address, keccak256};
 use bip32::{ChildNumber, DerivationPath, ExtendedPublicKey, Prefix, XPrv};
+use pbkdf2::pbkdf2_hmac;
+use sha2::Sha512;
 use zeroize::Zeroizing;
 
 /// The account's key: hardened, so that it needs the seed.
@@ -41,8 +43,18 @@ pub enum DepositKeyError {
     )]
     WrongDepth,
     /// Not a seed.
-    #[error("a seed is 16 to 64 bytes")]
+    #[error("a seed is 16, 32 or 64 bytes in hexadecimal digits, or a recovery phrase of 12 to 24 words")]
     BadSeed,
+    /// Another seed than the one that the deposit key was made from.
+    #[error(
+        "the seed is not the one of the deposit key: its first address is {given}, and the first of the configured key is {expected}"
+    )]
+    AnotherSeed {
+        /// The first address of the configured key.
+        expected: Address,
+        /// The first address of the seed.
+        given: Address,
+    },
 }
 
 impl DepositKeyError {
@@ -54,6 +66,7 @@ impl DepositKeyError {
             Self::Private => "deposit_key_private",
             Self::WrongDepth => "deposit_key_wrong_depth",
             Self::BadSeed => "deposit_seed_bad",
+            Self::AnotherSeed { .. } => "deposit_seed_of_another_key",
         }
     }
 }
@@ -89,6 +102,18 @@ impl DepositKeys {
         Ok(Self { external })
     }
 
+    /// Checks that `seed` is the one behind these addresses.
+    ///
+    /// # Errors
+    /// [`DepositKeyError::AnotherSeed`], [`DepositKeyError::BadSeed`].
+    pub fn check_seed(&self, seed: &DepositSeed) -> Result<(), DepositKeyError> {
+        let own = Self::from_xpub(&seed.xpub()?)?;
+        if own.external == self.external {
+            return Ok(());
+        }
+        Err(DepositKeyError::AnotherSeed { expected: self.address(0), given: own.address(0) })
+    }
+
     /// The address with this index, below 2^31.
     ///
     /// One index in 2^127 has no address: it gets the one after it, which only somebody who has broken the curve will see.
@@ -116,15 +141,38 @@ impl fmt::Debug for DepositSeed {
 }
 
 impl DepositSeed {
-    /// The seed that `bytes` are: BIP-39's 64, or 16 to 64 of any other origin.
+    /// The seed that `bytes` are: BIP-39's 64, or 16 or 32 of any other origin.
     ///
     /// # Errors
     /// [`DepositKeyError::BadSeed`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DepositKeyError> {
-        if !(16..=64).contains(&bytes.len()) {
+        if !matches!(bytes.len(), 16 | 32 | 64) {
             return Err(DepositKeyError::BadSeed);
         }
         Ok(Self(Zeroizing::new(bytes.to_vec())))
+    }
+
+    /// The seed that a text spells: hexadecimal digits, with or without `0x`, or a recovery phrase (BIP-39, without a passphrase).
+    /// Whether its words are those of a list is not looked at: a mistyped phrase is another seed, which
+    /// [`DepositKeys::check_seed`] tells.
+    ///
+    /// # Errors
+    /// [`DepositKeyError::BadSeed`]. Never repeats the text.
+    pub fn from_text(text: &str) -> Result<Self, DepositKeyError> {
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        if let [digits] = words.as_slice() {
+            let digits = digits.strip_prefix("0x").unwrap_or(digits);
+            let bytes = alloy_primitives::hex::decode(digits).map(Zeroizing::new);
+            return Self::from_bytes(&bytes.map_err(|_| DepositKeyError::BadSeed)?);
+        }
+        let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+        if !matches!(words.len(), 12 | 15 | 18 | 21 | 24) || !words.iter().all(is_word) {
+            return Err(DepositKeyError::BadSeed);
+        }
+        let phrase = Zeroizing::new(words.join(" "));
+        let mut seed = Zeroizing::new([0_u8; 64]);
+        pbkdf2_hmac::<Sha512>(phrase.as_bytes(), b"mnemonic", 2_048, seed.as_mut_slice());
+        Self::from_bytes(seed.as_slice())
     }
 
     /// The account's public key, to be given to watchers.
@@ -135,7 +183,7 @@ impl DepositSeed {
         Ok(self.account()?.public_key().to_string(Prefix::XPUB))
     }
 
-    /// The private key of one address, for whoever sweeps it: 32 bytes.
+    /// The private key of one address, for whoever collects from it: 32 bytes.
     ///
     /// # Errors
     /// As [`DepositSeed::xpub`].
@@ -190,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_watcher_derives_the_sweeper_can_sign_for() {
+    fn what_the_watcher_derives_the_seed_can_sign_for() {
         let (seed, keys) = (seed(), DepositKeys::from_xpub(&seed().xpub().unwrap()).unwrap());
         for index in [0, 1, 77, 0x7fff_ffff] {
             let key =
@@ -200,6 +248,35 @@ mod tests {
         assert_ne!(keys.address(5), Address::ZERO);
         let shown = format!("{seed:?} {keys:?}");
         assert!(!shown.contains("xpub") && !shown.contains("9dfc"), "{shown}");
+    }
+
+    #[test]
+    fn a_seed_is_digits_or_a_phrase_and_known_by_its_key() {
+        const PHRASE: &str = "test test test test test test test test test test test junk";
+        let keys = DepositKeys::from_xpub(&seed().xpub().unwrap()).unwrap();
+        let spaced = format!("  {}\n", PHRASE.replace(' ', "  "));
+        for text in [JUNK, &format!("0x{JUNK}\n"), &JUNK.to_uppercase(), PHRASE, &spaced] {
+            keys.check_seed(&DepositSeed::from_text(text).unwrap()).unwrap();
+        }
+        let another = PHRASE.replace("junk", "june");
+        let others = [&JUNK[..64], &another];
+        for text in others {
+            let error = keys.check_seed(&DepositSeed::from_text(text).unwrap()).unwrap_err();
+            assert_eq!(error.code(), "deposit_seed_of_another_key");
+            assert!(!error.to_string().contains("june"), "{error}");
+        }
+        for text in [
+            "",
+            "0x",
+            "12",
+            "test test",
+            &PHRASE.to_uppercase(),
+            &JUNK[..127],
+            &JUNK[..126],
+            &format!("{JUNK}00"),
+        ] {
+            assert_eq!(DepositSeed::from_text(text).unwrap_err().code(), "deposit_seed_bad", "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Deposits on a Tempo chain: addresses from one key ([`keys`]), and the watcher that tells billing what came to them
-//! ([`watcher`]). Moving what came to the addresses elsewhere (sweeping) needs the seed and is not done here.
+//! ([`watcher`]). Bringing what came to the addresses elsewhere needs the seed: [`crate::collect`].
 
-mod chain;
+pub(crate) mod chain;
 pub mod keys;
 pub mod watcher;

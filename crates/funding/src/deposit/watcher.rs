@@ -25,7 +25,7 @@ use super::keys::DepositKeys;
 use crate::topup::MakeCx;
 
 /// Addresses after the last one that was given out which are watched all the same: what comes to them is an exception.
-const LOOK_AHEAD: u32 = 20;
+pub(crate) const LOOK_AHEAD: u32 = 20;
 /// Addresses in one reading, and deposits.
 const PAGE: usize = 500;
 

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod chain;
+#[path = "../../../rails/tests/support/lossy.rs"]
+pub mod lossy;
 pub mod stripe;
 
 use std::sync::Arc;

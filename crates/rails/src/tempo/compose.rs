@@ -141,13 +141,18 @@ fn draft(it: &Intention, head: Head) -> Result<TempoTransaction, ComposeError> {
     Ok(TempoTransaction {
         chain_id: it.chain_id,
         max_priority_fee_per_gas: PRIORITY_FEE,
-        max_fee_per_gas: head.base_fee.saturating_mul(2).saturating_add(PRIORITY_FEE),
+        max_fee_per_gas: price(head),
         calls: it.calls.clone(),
         nonce_key: it.nonce.key(),
         nonce: it.nonce.number(),
         valid_before: NonZeroU64::new(valid_before),
         ..TempoTransaction::default()
     })
+}
+
+/// The most that is paid a gas, in attodollars: what the newest block costs may double until it is executed.
+pub(super) const fn price(head: Head) -> u128 {
+    head.base_fee.saturating_mul(2).saturating_add(PRIORITY_FEE)
 }
 
 /// A first transfer to an account costs about 250,000 gas, later ones 50,000.

@@ -29,6 +29,7 @@ mod rpc;
 mod settle;
 mod simulate;
 mod sponsor;
+pub mod sweep;
 #[cfg(test)]
 mod testing;
 pub mod tokens;

@@ -94,7 +94,11 @@ impl SignedCharge {
         Self::from_signed(signed, declared)
     }
 
-    fn from_signed(signed: AASigned, declared: Option<Address>) -> Result<Self, ChargeError> {
+    /// What was signed, and by whom; `declared` has to be the sender where somebody says who it is.
+    ///
+    /// # Errors
+    /// As [`SignedCharge::decode`].
+    pub(super) fn from_signed(signed: AASigned, declared: Option<Address>) -> Result<Self, ChargeError> {
         let sponsored = match signed.tx().fee_payer_signature {
             None => Sponsored::No,
             Some(signature) if signature == FEE_PAYER_SIGNATURE_MARKER => Sponsored::Asked,

@@ -184,7 +184,7 @@ impl Wallet {
     }
 }
 
-fn call(transfer: &Transfer) -> Call {
+pub(super) fn call(transfer: &Transfer) -> Call {
     let (to, amount) = (transfer.to, U256::from(transfer.amount.base()));
     let input = match transfer.memo {
         Some(memo) => Tip20::transferWithMemoCall { to, amount, memo }.abi_encode(),
@@ -204,7 +204,7 @@ fn not_a_token() -> RpcError {
     RpcError::Unknown { method: "eth_call", detail: "there is no TIP-20 token at this address".into() }
 }
 
-fn composed(error: ComposeError) -> WalletError {
+pub(super) fn composed(error: ComposeError) -> WalletError {
     match error {
         ComposeError::Rpc(error) => error.into(),
         ComposeError::Insufficient { .. } | ComposeError::NoFeeToken { .. } => {

@@ -29,6 +29,7 @@ use crate::owned_file::Lock;
 mod audit;
 mod batch;
 mod disk;
+mod look;
 mod open;
 mod reader;
 mod recover;
@@ -41,6 +42,7 @@ mod writer;
 mod tests;
 
 use disk::Disk;
+pub use look::LedgerLooker;
 pub use open::LedgerOpenError;
 use recover::{Tuning, recover};
 use shelf::Shelf;

@@ -1,5 +1,6 @@
 //! Opening a ledger's file: how it is written, and which version of the schema it has.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -64,6 +65,20 @@ pub(super) fn writer(path: &Path) -> Result<Connection, OpenError> {
 /// A connection for reading.
 pub(super) fn reader(path: &Path) -> Result<Connection, Sql> {
     Ok(owned_file::open_to_read(path)?)
+}
+
+/// A connection for whoever only looks, at a file that is there, is a ledger and has this version's schema.
+pub(super) fn looker(path: &Path) -> Result<Connection, OpenError> {
+    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    std::fs::metadata(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    let db = owned_file::open_to_read(path).map_err(sqlite)?;
+    owned_file::refuse_strangers(&db, path, APPLICATION_ID)?;
+    let (found, known) = (schema(&db).map_err(sqlite)?, i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX));
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(db),
+        Ordering::Less => Err(OpenError::TooOld { path: path.to_owned(), found, known }),
+        Ordering::Greater => Err(OpenError::TooNew { path: path.to_owned(), found, known }),
+    }
 }
 
 fn configure(db: &Connection) -> Result<(), rusqlite::Error> {

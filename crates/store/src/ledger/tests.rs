@@ -14,7 +14,7 @@ use farthing_ledger::{Net, Step, Timestamp};
 use tempfile::TempDir;
 
 use super::recover::Tuning;
-use super::{LedgerOpenError, SqliteLedger, verify_file};
+use super::{LedgerLooker, LedgerOpenError, SqliteLedger, verify_file};
 use crate::OpenError;
 
 mod crash;
@@ -209,4 +209,31 @@ async fn a_thousand_works(tuning: Tuning) {
     assert_eq!(wallet.totals.debits.posted.base(), 400);
     assert_eq!(ledger.head().await.unwrap().seq, 5 + 400, "the opening and 400 transfers");
     ledger.verify().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn whoever_looks_reads_records_beside_the_owner_and_changes_nothing() {
+    let files = Files::new(Tuning::new(1));
+    let none = LedgerLooker::open(files.path()).unwrap_err();
+    assert_eq!((none.code(), files.path().exists()), ("store_unreadable", false));
+    let store = files.fresh().await;
+    commit(&store, Vec::new(), vec![put("a", Expect::Absent, "1")]).await.unwrap();
+    let looker = LedgerLooker::open(files.path()).unwrap();
+    assert_eq!(get(&looker, "a").await, get(&store, "a").await);
+    // What its owner writes later is seen too.
+    commit(&store, Vec::new(), vec![put("b", Expect::Absent, "2")]).await.unwrap();
+    assert_eq!(get(&looker, "b").await.unwrap().body, "2");
+    let scan = Scan { table: THINGS, prefix: String::new(), after: None, order: Order::Ascending, limit: 10 };
+    assert_eq!(looker.scan(scan).await.unwrap().len(), 2);
+    let refused = commit(&looker, Vec::new(), vec![put("c", Expect::Absent, "3")]).await.unwrap_err();
+    assert_eq!(refused.code(), "ledger_only_looked");
+    assert_eq!(looker.transact(at(1), Vec::new()).await.unwrap_err().code(), "ledger_only_looked");
+    assert_eq!(looker.accounts(&[WALLET]).await.unwrap_err().code(), "ledger_only_looked");
+    assert_eq!(get(&store, "c").await, None);
+    // Also when nobody has it open.
+    drop(store);
+    assert_eq!(get(&LedgerLooker::open(files.path()).unwrap(), "a").await.unwrap().body, "1");
+    std::fs::write(files.path().with_extension("txt"), "no database, and longer than any header of one")
+        .unwrap();
+    LedgerLooker::open(files.path().with_extension("txt")).unwrap_err();
 }

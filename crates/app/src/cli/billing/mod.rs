@@ -8,6 +8,8 @@ use clap::Subcommand;
 use crate::error::{CliError, Exit};
 use crate::output::Output;
 
+mod collect;
+mod collections;
 mod init;
 mod serve;
 mod work;
@@ -28,6 +30,10 @@ enum Command {
     Init(init::Args),
     /// Serve the API
     Serve(serve::Args),
+    /// Bring what lies at customers' deposit addresses to an account of yours
+    Collect(Box<collect::Args>),
+    /// List what was collected, from its record
+    Collections(collections::Args),
     /// Print the OpenAPI document of the API
     Openapi,
 }
@@ -47,6 +53,8 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     match args.command {
         Command::Init(args) => init::run(args, output).await,
         Command::Serve(args) => serve::run(args, output).await,
+        Command::Collect(args) => collect::run(*args, output).await,
+        Command::Collections(args) => collections::run(args, output).await,
         Command::Openapi => openapi(output),
     }
 }
