@@ -71,17 +71,21 @@ pub(crate) fn run_billing(seed: &str) -> ExitCode {
     }
     let tools = Tools::install();
     let mut build = Command::new("cargo");
-    build.current_dir(root()).args(["build", "--quiet", "--package", "farthing-torture-billing"]);
+    build.current_dir(root()).args(["build", "--quiet", "--package", "farthing-app"]);
+    build.args(["--package", "farthing-torture-billing"]);
     let built = build.stdin(Stdio::null()).status().is_ok_and(|status| status.success());
     if built && billing(&tools, Extent::Whole, seed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Kills and races the billing service on both stores. It is built already.
+/// Kills and races the billing service on both stores: in processes of the torture, and `farthing billing serve` itself. It is
+/// built already.
 fn billing(tools: &Tools, extent: Extent, seed: &str) -> bool {
-    let (kills, database_kills, rounds) = match extent {
-        Extent::Short => ("25", "2", "1"),
-        Extent::Whole => ("300", "20", "5"),
+    let (kills, database_kills, rounds, settle_s) = match extent {
+        Extent::Short => ("25", "2", "1", "0"),
+        Extent::Whole => ("300", "20", "5", "240"),
     };
+    let programs = root().join("target/debug");
+    let farthing = programs.join("farthing").display().to_string();
     let mut all_ok = true;
     for store in [Store::Sqlite, Store::Postgres] {
         if store == Store::Postgres && !tools.postgres {
@@ -89,12 +93,15 @@ fn billing(tools: &Tools, extent: Extent, seed: &str) -> bool {
             continue;
         }
         let mut kill = vec!["kills", "--seed", seed, "--times", kills];
+        let mut service = vec!["service", "--binary", &farthing, "--seed", seed, "--times", kills];
+        service.extend(["--settle-s", settle_s]);
         if store == Store::Postgres {
             kill.extend(["--database-times", database_kills]);
+            service.extend(["--database-times", database_kills]);
         }
-        for run in [kill, vec!["race", "--rounds", rounds]] {
+        for run in [kill, vec!["race", "--rounds", rounds], service] {
             println!("{store:?}: billing {}", run.join(" "));
-            let mut command = Command::new(root().join("target/debug/farthing-torture-billing"));
+            let mut command = Command::new(programs.join("farthing-torture-billing"));
             command.args(run);
             if store == Store::Postgres {
                 command.arg("--postgres");

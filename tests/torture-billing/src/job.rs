@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::call::{Call, Reply};
-use crate::child::Pool;
 use crate::clock::{fresh_id, now_ms};
+use crate::pool::Pool;
 use crate::world::{NETWORK, TOKEN_ADDRESS, UNIT, World};
 
 /// The refusal that has nothing to do with crashes.
@@ -55,12 +55,23 @@ pub struct Seen {
     pub refunded: u128,
 }
 
+/// What clients do that depends on whom they ask.
+#[derive(Debug, Clone, Copy)]
+pub struct Habits {
+    /// A hold that is left alone runs out after so long, in milliseconds.
+    pub leave_ms: u64,
+    /// Clients tell of deposits, or a chain does.
+    pub tell_deposits: bool,
+}
+
 /// A client.
 pub struct Client<'a> {
     /// Whom it asks.
     pub pool: &'a Pool,
     /// What there is.
     pub world: &'a World,
+    /// What it does about them.
+    pub habits: Habits,
     /// Its choices.
     pub dice: StdRng,
     /// Which client it is.
@@ -84,7 +95,7 @@ impl Client<'_> {
         let customer = self.dice.random_range(0..self.world.customers.len());
         match self.dice.random_range(0..10) {
             0 => self.credit(customer).await,
-            1 => self.deposit(customer).await,
+            1 if self.habits.tell_deposits => self.deposit(customer).await,
             2 | 3 => {
                 let subject = self.subject();
                 self.usage(customer, (None, subject)).await
@@ -175,7 +186,7 @@ impl Client<'_> {
         let (subject, amount) = (self.subject(), self.dice.random_range(60..600_u128));
         let level = [None, Some(0), Some(1)][self.dice.random_range(0..3)];
         let leaves = self.dice.random_range(0..100) < 15;
-        let expires_ms = if leaves { now_ms() + 30_000 } else { now_ms() + 2_592_000_000 };
+        let expires_ms = if leaves { now_ms() + self.habits.leave_ms } else { now_ms() + 2_592_000_000 };
         let new = NewHold {
             id: Some(id),
             customer: Some(self.world.customers[customer]),

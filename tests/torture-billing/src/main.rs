@@ -4,6 +4,7 @@
 //! farthing-torture-billing kills --seed 7 --times 300
 //! farthing-torture-billing --postgres kills --seed 7 --times 300
 //! farthing-torture-billing --postgres race --calls 1000 --enough-for 400
+//! farthing-torture-billing service --binary target/debug/farthing --seed 7 --times 300 --settle-s 150
 //! ```
 //!
 //! This process is the client: it asks, asks again under the same idempotency key when nobody answered, and keeps what was
@@ -18,12 +19,17 @@
 
 mod audit;
 mod call;
-mod child;
+mod card;
+mod chain;
 mod clock;
 mod job;
 mod kills;
+mod pipe;
 mod place;
+mod pool;
 mod race;
+mod served;
+mod service;
 mod source;
 mod worker;
 mod world;
@@ -31,6 +37,7 @@ mod world;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -59,6 +66,25 @@ enum Command {
         /// Kills of the database
         #[arg(long, default_value_t = 0)]
         database_times: usize,
+    },
+    /// SIGKILL for `farthing billing serve` itself at random instants, under a mixed load over HTTP
+    Service {
+        /// The program
+        #[arg(long)]
+        binary: PathBuf,
+        /// Where the randomness begins
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many
+        #[arg(long, default_value_t = 300)]
+        times: usize,
+        /// Kills of the database
+        #[arg(long, default_value_t = 0)]
+        database_times: usize,
+        /// Seconds in which it ends by itself what is open afterwards; what is left is ended for it. A top-up of which nobody
+        /// knows what became is looked after when it is a minute old
+        #[arg(long, default_value_t = 0)]
+        settle_s: u64,
     },
     /// Many calls at once against a wallet that can pay for some of them
     Race {
@@ -131,7 +157,14 @@ async fn run(args: Args) -> Result<Findings, String> {
         }
         Command::Kills { seed, times, database_times } => {
             let place = Arc::new(Place::new(args.postgres)?);
-            kills::run(&place, kills::Plan { seed, times, database_times }, &mut findings).await?;
+            let plan = kills::Plan { seed, times, database_times, pause_us: kills::PAUSE_US };
+            kills::run(&place, plan, &mut findings).await?;
+        }
+        Command::Service { binary, seed, times, database_times, settle_s } => {
+            let place = Arc::new(Place::new(args.postgres)?);
+            let service = service::Service { binary: &binary, settle: Duration::from_secs(settle_s) };
+            let plan = kills::Plan { seed, times, database_times, pause_us: service::PAUSE_US };
+            service::run(&place, service, plan, &mut findings).await?;
         }
         Command::Race { calls, enough_for, rounds } => {
             for _ in 0..rounds {

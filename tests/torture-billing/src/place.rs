@@ -1,6 +1,6 @@
 //! Where a run's store is: a SQLite file, or a database on a server that was started for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use farthing_ledger::record::RecordStore;
@@ -42,6 +42,11 @@ impl Place {
     /// As a process is told of it.
     pub fn name(&self) -> String {
         self.url.clone().unwrap_or_else(|| self.folder.path().join("billing.db").display().to_string())
+    }
+
+    /// Where files of the run may be.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The file of the scripted card processor.

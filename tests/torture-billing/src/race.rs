@@ -13,10 +13,10 @@ use tokio::sync::Barrier;
 
 use crate::Findings;
 use crate::call::{Call, Reply};
-use crate::child::Pool;
 use crate::clock::fresh_id;
 use crate::place::Place;
-use crate::world::{ASSET, World};
+use crate::pool::{Pool, Program};
+use crate::world::{ASSET, NETWORK, World};
 
 /// What a call costs, in base units.
 const PRICE: u128 = 25;
@@ -38,8 +38,8 @@ pub async fn run(place: &Place, plan: Plan, findings: &mut Findings) -> Result<(
     let store = place.name();
     let enough = u128::try_from(plan.enough_for).unwrap_or(0) * PRICE;
     // Not a whole number of calls: what is left over pays for none.
-    let world = Arc::new(World::make(&store, 1, enough + PRICE - 1).await?);
-    let pool = Arc::new(Pool::start(place, &world.tenant_text()).await?);
+    let world = Arc::new(World::make(&store, NETWORK, (1, enough + PRICE - 1)).await?);
+    let pool = Arc::new(Pool::start(place, Program::worker(place, &world)).await?);
     let (done, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let watching =
         tokio::spawn(watch(Arc::clone(&pool), world.customer(0), Arc::clone(&done), Arc::clone(&reads)));

@@ -1,4 +1,4 @@
-//! [`Source`]: a card processor that is a file. It takes a payment once for each name, tells what it took, and does not always say so
+//! [`Processor`]: who takes the money of top-ups. [`Source`]: a card processor that is a file. It takes a payment once for each name, tells what it took, and does not always say so
 //! at once. It outlives the processes that ask it.
 
 use std::collections::BTreeMap;
@@ -7,6 +7,15 @@ use std::path::{Path, PathBuf};
 
 use farthing_billing::service::topup::{Attempt, Outcome};
 use farthing_billing::topup::Decline;
+
+/// A card processor that is asked by name.
+pub trait Processor: Sync {
+    /// Takes the money, or does not, or does not say.
+    fn charge(&self, attempt: &Attempt) -> Outcome;
+
+    /// What became of an attempt.
+    fn look_up(&self, attempt: &str) -> Outcome;
+}
 
 /// A processor.
 #[derive(Debug)]
@@ -31,9 +40,11 @@ impl Source {
         };
         whole.lines().filter_map(payment).collect()
     }
+}
 
+impl Processor for Source {
     /// Takes the money, unless it declines; and sometimes takes it without saying so. What it does follows from the name.
-    pub fn charge(&self, attempt: &Attempt) -> Outcome {
+    fn charge(&self, attempt: &Attempt) -> Outcome {
         let choice = attempt.id.bytes().map(u32::from).sum::<u32>() % 10;
         if choice == 0 {
             let (code, message) = ("insufficient_funds".to_owned(), "try again later".to_owned());
@@ -53,8 +64,7 @@ impl Source {
         }
     }
 
-    /// What became of an attempt.
-    pub fn look_up(&self, attempt: &str) -> Outcome {
+    fn look_up(&self, attempt: &str) -> Outcome {
         match self.payments().contains_key(attempt) {
             true => Outcome::Charged { reference: format!("payment of {attempt}") },
             false => Outcome::NotFound,

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use crate::call::{Answered, Asked, Call, Reply};
 use crate::clock::fresh_id;
 use crate::place;
-use crate::source::Source;
+use crate::source::{Processor, Source};
 use crate::world::ASSET;
 
 /// Serves until standard input ends.
@@ -100,8 +100,11 @@ async fn call(
 }
 
 /// What a driver of top-ups does for one rule. How often the source was asked.
-async fn top_up(
-    (billing, source): (&Billing, &Source),
+///
+/// # Errors
+/// The service's.
+pub async fn top_up(
+    (billing, source): (&Billing, &dyn Processor),
     cx: &Cx,
     customer: CustomerId,
 ) -> Result<usize, ServiceError> {

@@ -6,11 +6,12 @@ use farthing_billing::budget::{Children, Funding};
 use farthing_billing::service::budget::NewBudget;
 use farthing_billing::service::customer::NewCustomer;
 use farthing_billing::service::deposit::Addresses;
+use farthing_billing::service::key::{NewApiKey, PREFIX, Scope};
 use farthing_billing::service::product::{NewProduct, PriceForm, TiersOver};
 use farthing_billing::service::tenant::NewTenant;
 use farthing_billing::service::topup::{NewTopUpRule, Source};
 use farthing_billing::service::wallet::Credit;
-use farthing_billing::service::{Authority, Billing, Cx, Named as _, ServiceError, TenantId};
+use farthing_billing::service::{Authority, Billing, Cx, Named as _, Secret, ServiceError, TenantId};
 use farthing_billing::topup::{BackOff, Size};
 use farthing_billing::{BudgetId, CustomerId, ProductId};
 use farthing_ledger::Timestamp;
@@ -40,7 +41,7 @@ pub struct World {
     pub customers: Vec<CustomerId>,
     /// For each of them a budget, and one below it.
     pub budgets: Vec<[BudgetId; 2]>,
-    /// The address of each for deposits.
+    /// The address of each for deposits; where a service gives them out, it is asked for them.
     pub addresses: Vec<String>,
     /// What is sold.
     pub product: ProductId,
@@ -65,20 +66,24 @@ impl Addresses for Script {
 }
 
 impl World {
-    /// Makes it, in this process, and closes the store again.
+    /// Makes it, in this process, and closes the store again. Deposits come from `network`.
     ///
     /// # Errors
     /// A sentence.
-    pub async fn make(store: &str, customers: usize, money: u128) -> Result<Self, String> {
+    pub async fn make(store: &str, network: &str, (customers, money): (usize, u128)) -> Result<Self, String> {
         let billing = Billing::new(place::open(store).await?);
-        Self::fill(&billing, customers, money).await.map_err(|error| error.to_string())
+        Self::fill(&billing, network, (customers, money)).await.map_err(|error| error.to_string())
     }
 
-    async fn fill(billing: &Billing, customers: usize, money: u128) -> Result<Self, ServiceError> {
+    async fn fill(
+        billing: &Billing,
+        network: &str,
+        (customers, money): (usize, u128),
+    ) -> Result<Self, ServiceError> {
         let nobody = TenantId::from_u128(0);
         let tenant = billing.create_tenant(&cx(nobody), &NewTenant { name: "torture".to_owned() }).await?.id;
         billing.create_asset(&cx(tenant), &Asset::new(ASSET, 2, AssetKind::Fiat)?).await?;
-        let token = AssetKind::Token { network: NETWORK.into(), address: TOKEN_ADDRESS.into() };
+        let token = AssetKind::Token { network: network.into(), address: TOKEN_ADDRESS.into() };
         billing.create_asset(&cx(tenant), &Asset::new(TOKEN, 6, token)?).await?;
         let (mut made, mut budgets, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
         for n in 0..customers {
@@ -89,8 +94,10 @@ impl World {
             billing.credit(&cx(tenant), (id, ASSET), &credit).await?;
             let agent = Self::budget(billing, tenant, (Some(id), None)).await?;
             budgets.push([agent, Self::budget(billing, tenant, (None, Some(agent))).await?]);
-            let address = billing.deposit_address(&cx(tenant), (id, TOKEN), &Script).await?;
-            addresses.push(address.address);
+            if network == NETWORK {
+                let address = billing.deposit_address(&cx(tenant), (id, TOKEN), &Script).await?;
+                addresses.push(address.address);
+            }
             made.push(id);
         }
         let price = format!(r#"{{"model":{{"type":"per_unit","unit":"{UNIT}"}}}}"#);
@@ -134,20 +141,33 @@ impl World {
         Ok(billing.create_budget(&cx(tenant), &Authority::Owner, &new).await?.budget.id)
     }
 
-    /// Has every wallet topped up from the scripted processor.
+    /// A key that may do everything.
     ///
     /// # Errors
     /// A sentence.
-    pub async fn keep_topped_up(&self, store: &str) -> Result<(), String> {
+    pub async fn make_key(&self, store: &str) -> Result<String, String> {
         let billing = Billing::new(place::open(store).await?);
-        let rule = NewTopUpRule {
-            threshold: Amount::from_base(THRESHOLD),
-            size: Size::Steps(Amount::from_base(200)),
-            cap_per_day: Amount::from_base(1_000_000_000),
-            back_off: BackOff { first_ms: 5_000, longest_ms: 20_000, most: 1_000 },
-            source: Source::Card { customer: "c".to_owned(), payment_method: "p".to_owned() },
-        };
-        for customer in &self.customers {
+        let secret = Secret::from_bytes(rand::random());
+        let scopes = [Scope::Admin, Scope::Read].into_iter().collect();
+        let new = NewApiKey { name: "torture".to_owned(), scopes, expires_ms: None };
+        let made = billing.create_key(&cx(self.tenant), &new, &secret).await;
+        made.map(|_| secret.present(PREFIX)).map_err(|error| error.to_string())
+    }
+
+    /// Has every wallet topped up from the scripted processor, which is asked again after `back_off`.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn keep_topped_up(&self, store: &str, back_off: BackOff) -> Result<(), String> {
+        let billing = Billing::new(place::open(store).await?);
+        for (n, customer) in self.customers.iter().enumerate() {
+            let rule = NewTopUpRule {
+                threshold: Amount::from_base(THRESHOLD),
+                size: Size::Steps(Amount::from_base(200)),
+                cap_per_day: Amount::from_base(1_000_000_000),
+                back_off,
+                source: Source::Card { customer: format!("cus_{n}"), payment_method: format!("pm_{n}") },
+            };
             let put = billing.put_topup_rule(&cx(self.tenant), (*customer, ASSET), &rule).await;
             put.map_err(|error| error.to_string())?;
         }

@@ -35,7 +35,7 @@ pub(super) fn statements<'a>(session: &'a Session, shard: i32, plan: &'a Plan) -
     sending.rows(&plan.rows, &plan.marks);
     sending.holds(&plan.holds);
     sending.records(&plan.records);
-    sending.marks(&plan.marks);
+    sending.marks(plan.version_before, &plan.marks);
     sending.work
 }
 
@@ -109,15 +109,16 @@ impl<'a> Sending<'a> {
         }
     }
 
-    fn marks(&mut self, marks: &Marks) {
+    fn marks(&mut self, version_before: u64, marks: &Marks) {
         let place = u64::try_from(marks.sweep.place).unwrap_or(u64::MAX);
         self.send(
-            Sql::MoveHead,
+            Sql::MoveEnd,
             params![
+                signed(version_before),
+                signed(marks.version),
                 signed(marks.head.seq),
                 signed(marks.head.at.unix_ms()),
                 marks.head.hash.as_bytes().to_vec(),
-                signed(marks.version),
                 signed(marks.replay_from),
                 signed(marks.sweep.began),
                 signed(place),

@@ -8,7 +8,7 @@ use farthing_ledger::Decision;
 use farthing_ledger::journal::Sealed;
 use farthing_ledger::record::{Committed, Work};
 use farthing_ledger::store::StoreError;
-use futures_util::future::{join, join_all, join5};
+use futures_util::future::{join_all, join3, join5};
 use tokio_postgres::Row;
 
 use super::desk::{Desk, Verdict};
@@ -97,18 +97,22 @@ async fn begin(
     let unsure: Vec<&[u8]> = unsure.iter().map(<[u8; 16]>::as_slice).collect();
     let followed = signed(log.head().seq);
     // In this order on the wire: whatever is read after the lock is read as it stands under the lock.
-    let (begun, marks, tail, records, (used, ended)) = join5(
-        session.begin_with(BEGIN),
-        session.query(Sql::Lock, &[&shard]),
+    let ((begun, locked, marks), tail, records, used, ended) = join5(
+        join3(
+            session.begin_with(BEGIN),
+            session.query(Sql::Lock, &[&shard]),
+            session.query(Sql::End, &[&shard]),
+        ),
         session.query(Sql::Tail, &[&shard, &followed, &CATCH_UP]),
         query_if(!keys.is_empty(), session.query(Sql::Records, &[&shard, &tables, &keys])),
-        join(
-            query_if(!unsure.is_empty(), session.query(Sql::Used, &[&shard, &unsure])),
-            query_if(!unsure.is_empty(), session.query(Sql::Ended, &[&shard, &unsure])),
-        ),
+        query_if(!unsure.is_empty(), session.query(Sql::Used, &[&shard, &unsure])),
+        query_if(!unsure.is_empty(), session.query(Sql::Ended, &[&shard, &unsure])),
     )
     .await;
     begun?;
+    if locked?.is_empty() {
+        return Err(Failure::Diverged);
+    }
     let marks = row::marks(marks?.first().ok_or(Failure::Diverged)?)?;
     let (tail, records, used, ended) = (tail?, records?, used?, ended?);
     if marks.head.seq < log.head().seq {

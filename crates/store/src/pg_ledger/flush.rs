@@ -66,6 +66,8 @@ struct Known {
     slot: i32,
     seq: u64,
     version: u64,
+    /// Nothing was marked over it yet.
+    is_new: bool,
 }
 
 pub(super) struct Flusher {
@@ -145,15 +147,22 @@ impl Flusher {
             None => {
                 let row = session.query(Sql::TakeSlot, &[&shard]).await?;
                 let slot = row.first().map_or(Ok(SHARED_SLOT), |row| row.try_get(0))?;
-                Known { session: Arc::clone(session), slot, seq: 0, version: 0 }
+                Known { session: Arc::clone(session), slot, seq: 0, version: 0, is_new: true }
             }
         };
         if seq > known.seq || version > known.version {
             let (signed_seq, signed_version) = (signed(seq), signed(version));
-            session.execute(Sql::Durable, &[&shard, &known.slot, &signed_seq, &signed_version]).await?;
+            let (slot, before) = (known.slot, signed(known.version));
+            let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                [&shard, &slot, &before, &signed_seq, &signed_version];
+            session.execute(Sql::Durable, &params).await?;
+            if known.is_new {
+                session.execute(Sql::ForgetMarks, &[&shard, &slot, &signed_version]).await?;
+            }
         }
         let (seq, version) = (known.seq.max(seq), known.version.max(version));
-        self.known = Some(Known { seq, version, ..known });
+        let is_new = known.is_new && version == 0;
+        self.known = Some(Known { seq, version, is_new, ..known });
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use farthing_ledger::verify::{Fault, Report};
 use farthing_ledger::{Account, AccountId, AssetId, Known, Outcome, Step, Timestamp, TransferId};
 use farthing_money::Asset;
 use futures_util::future::join;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -37,6 +38,7 @@ mod desk;
 mod error;
 mod flush;
 mod follower;
+mod home;
 mod log;
 mod plan;
 mod reader;
@@ -52,6 +54,7 @@ mod tests;
 use error::Failure;
 use flush::{Flush, Flusher, Syncing, Waiting};
 use follower::{Ends, Follower, Fresh, Reading};
+use home::Home;
 use reader::{Reader, Shown, Used};
 use sql::{Session, Sql};
 use view::{SharedView, View};
@@ -69,7 +72,10 @@ const READ: Duration = session::READ;
 const TABLES: schema::Tables = schema::Tables {
     version: "ledger_version",
     first: "ledger_head",
-    migrations: &[include_str!("../../migrations/postgres/ledger_0001.sql")],
+    migrations: &[
+        include_str!("../../migrations/postgres/ledger_0001.sql"),
+        include_str!("../../migrations/postgres/ledger_0002.sql"),
+    ],
 };
 
 /// A ledger in a PostgreSQL database that other processes may have open too.
@@ -85,6 +91,8 @@ pub struct PgLedger {
     view: SharedView,
     commits: watch::Sender<Version>,
     tasks: Vec<JoinHandle<()>>,
+    /// Dropped last: what is read over is served there.
+    _home: Home,
 }
 
 impl std::fmt::Debug for PgLedger {
@@ -132,10 +140,15 @@ impl PgLedger {
     }
 
     async fn start(place: Place, log: log::Log, first: Session) -> Result<Self, Failure> {
+        let home = Home::start().map_err(|error| Failure::Before(PgError::Broken(error.to_string())))?;
         let connector = |access, session| Connector::<Sql>::new(Arc::clone(&place.url), access, session);
+        // Those that read are served beside the callers; the others where the callers are, who wait for them anyway.
+        let elsewhere = home.handle().clone();
+        let reader = || Arc::new(Mutex::new(connector(Access::Read, None).served_by(elsewhere.clone())));
         let view = SharedView::new(View::of(&log.books));
         let commits = watch::Sender::new(Version(0));
-        let syncing: Syncing = Arc::new(Mutex::new(connector(Access::Write, Some(first))));
+        let syncing = connector(Access::Write, Some(first)).served_by(Handle::current());
+        let syncing: Syncing = Arc::new(Mutex::new(syncing));
         let (flusher, flushes) = mpsc::channel(FLUSHES);
         let (queue, requests) = mpsc::channel(WRITES);
         let (fresh, asked) = mpsc::channel(READS);
@@ -148,15 +161,16 @@ impl PgLedger {
         let writer = Writer::new(log, connector(Access::Write, None), recovery.clone(), view.clone());
         let follower = Follower {
             recovery,
-            reading: Arc::new(Mutex::new(connector(Access::Read, None))),
+            reading: reader(),
             view: view.clone(),
             commits: commits.clone(),
             unmarked: None,
         };
-        let reading = Arc::new(Mutex::new(connector(Access::Read, None)));
-        let tasks = vec![flushing, tokio::spawn(writer.run(requests)), tokio::spawn(follower.run(asked))];
+        let reading = reader();
+        let following = home.handle().spawn(follower.run(asked));
+        let tasks = vec![flushing, tokio::spawn(writer.run(requests)), following];
         let (queue, fresh, flusher) = (Some(queue), Some(fresh), Some(flusher));
-        Ok(Self { place, queue, fresh, flusher, reading, syncing, view, commits, tasks })
+        Ok(Self { place, queue, fresh, flusher, reading, syncing, view, commits, tasks, _home: home })
     }
 
     /// Answers what is queued, and ends.

@@ -89,6 +89,7 @@ pub(super) struct Plan {
     pub(super) holds: Holds,
     pub(super) records: Records,
     pub(super) marks: Marks,
+    pub(super) version_before: u64,
     /// The entries as they will stand in the log.
     pub(super) sealed: Vec<Sealed>,
     /// The last entry that touched an account, by its place.
@@ -119,6 +120,7 @@ impl Plan {
             holds: Holds::default(),
             records: Records::default(),
             marks: log.marks,
+            version_before: log.marks.version,
             sealed: Vec::with_capacity(entries.len()),
             last: HashMap::new(),
             old: BTreeMap::new(),

@@ -18,9 +18,11 @@ pub(super) const PAGE: i64 = 8_192;
 pub(super) const SNAPSHOT: &str =
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout TO 0";
 
-/// Makes the row of the end of the log, where there is none yet.
+/// Makes the rows of a log, where there are none yet.
 pub(super) async fn begin_log(client: &Client, shard: i32) -> Result<(), Failure> {
-    let row = "INSERT INTO ledger_head VALUES ($1, 0, 0, $2, 0, 1, 0, 0, 0) ON CONFLICT DO NOTHING";
+    let row = "WITH fresh AS (INSERT INTO ledger_head VALUES ($1) ON CONFLICT DO NOTHING RETURNING shard)
+         INSERT INTO ledger_end (shard, version, seq, at_ms, hash, replay_from, round_began, round_place, aged_to)
+         SELECT shard, 0, 0, 0, $2, 1, 0, 0, 0 FROM fresh";
     client.execute(row, &[&shard, &Head::genesis().hash.as_bytes().as_slice()]).await?;
     Ok(())
 }
@@ -68,7 +70,7 @@ async fn read(client: &Client, shard: i32, tuning: Tuning) -> Result<Log, Failur
 
 pub(super) async fn marks(client: &Client, shard: i32) -> Result<Marks, Failure> {
     let sql = "SELECT seq, at_ms, hash, version, replay_from, round_began, round_place, aged_to
-         FROM ledger_head WHERE shard = $1";
+         FROM ledger_end WHERE shard = $1 ORDER BY version DESC LIMIT 1";
     let row = client.query_opt(sql, &[&shard]).await?;
     row::marks(&row.ok_or_else(|| Damaged("the end of the log is missing".to_owned()))?)
 }

@@ -6,18 +6,21 @@ use crate::postgres::error::PgError;
 use crate::postgres::session::{Access, Statements, statements};
 
 statements! {
-    /// The end of the log, which nobody else moves until the transaction ends.
-    Lock = "SELECT seq, at_ms, hash, version, replay_from, round_began, round_place, aged_to
-         FROM ledger_head WHERE shard = $1 FOR UPDATE";
+    /// Nobody else moves the end of the log until the transaction ends.
+    Lock = "SELECT shard FROM ledger_head WHERE shard = $1 FOR UPDATE";
+    /// The end of the log. Found from the newest row down: below are dead ones, perhaps many.
+    End = "SELECT seq, at_ms, hash, version, replay_from, round_began, round_place, aged_to
+         FROM ledger_end WHERE shard = $1 ORDER BY version DESC LIMIT 1";
     /// The end of the log, and how far it is known to be on disk.
-    Marks = "SELECT h.seq, h.version, d.seq, d.version FROM ledger_head h,
-             (SELECT coalesce(max(seq), 0) AS seq, coalesce(max(version), 0) AS version
-              FROM ledger_durable WHERE shard = $1) d
-         WHERE h.shard = $1";
+    Marks = "SELECT e.seq, e.version, coalesce(d.seq, 0), coalesce(d.version, 0) FROM
+             (SELECT seq, version FROM ledger_end WHERE shard = $1 ORDER BY version DESC LIMIT 1) e
+         LEFT JOIN LATERAL
+             (SELECT seq, version FROM ledger_durable WHERE shard = $1 ORDER BY version DESC LIMIT 1) d ON true";
     Tail = "SELECT seq, body, hash FROM ledger_journal WHERE shard = $1 AND seq > $2 ORDER BY seq LIMIT $3";
     /// From an entry that is known on, as far as is on disk.
     DurableTail = "SELECT seq, body, hash FROM ledger_journal WHERE shard = $1 AND seq >= $2
-         AND seq <= (SELECT coalesce(max(seq), 0) FROM ledger_durable WHERE shard = $1) ORDER BY seq LIMIT $3";
+         AND seq <= coalesce(
+             (SELECT seq FROM ledger_durable WHERE shard = $1 ORDER BY version DESC LIMIT 1), 0) ORDER BY seq LIMIT $3";
     Used = "SELECT body, hash FROM ledger_journal WHERE shard = $1 AND id = ANY($2) AND id IS NOT NULL";
     Ended = "SELECT body, hash, ends FROM ledger_journal WHERE shard = $1 AND ends = ANY($2) AND ends IS NOT NULL";
     /// One look-up a name, whatever the planner thinks of the table.
@@ -55,18 +58,22 @@ statements! {
              SELECT r.ctid FROM unnest($2::text[], $3::text[]) AS u (tbl, key), LATERAL (
                  SELECT ctid FROM ledger_record
                  WHERE shard = $1 AND tbl = u.tbl COLLATE "C" AND key = u.key COLLATE "C" LIMIT 1) r))"#;
-    MoveHead = "UPDATE ledger_head SET seq = $2, at_ms = $3, hash = $4, version = $5, replay_from = $6,
-             round_began = $7, round_place = $8, aged_to = $9
-         WHERE shard = $1";
+    /// From the version that was the last.
+    MoveEnd = "WITH before AS (DELETE FROM ledger_end WHERE shard = $1 AND version = $2)
+         INSERT INTO ledger_end
+             (shard, version, seq, at_ms, hash, replay_from, round_began, round_place, aged_to)
+         VALUES ($1, $3, $4, $5, $6, $7, $8, $9, $10)";
 
     // Above, `= ANY` beside a join says the same once more: by it the index is entered, whatever the planner thinks of the join.
 
     /// A row of the durable marks that no other process moves, for as long as the connection lasts.
     TakeSlot = "SELECT slot FROM generate_series(0, 63) AS slot
          WHERE pg_try_advisory_lock(1718776940 # $1, slot) LIMIT 1";
-    Durable = "INSERT INTO ledger_durable (shard, slot, seq, version) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (shard, slot) DO UPDATE SET seq = greatest(ledger_durable.seq, excluded.seq),
-             version = greatest(ledger_durable.version, excluded.version)";
+    /// From the version that the slot had before. A row that is there already, and is seen, is on disk, and all before it with it.
+    Durable = "WITH before AS (DELETE FROM ledger_durable WHERE shard = $1 AND version = $3 AND slot = $2)
+         INSERT INTO ledger_durable (shard, slot, seq, version) VALUES ($1, $2, $4, $5) ON CONFLICT DO NOTHING";
+    /// What connections left in a slot that had it before.
+    ForgetMarks = "DELETE FROM ledger_durable WHERE shard = $1 AND slot = $2 AND version < $3";
 
     Entry = "SELECT body, hash, debit, prev_debit, prev_credit FROM ledger_journal
          WHERE shard = $1 AND seq = $2 AND seq > 0";

@@ -333,8 +333,8 @@ async fn what_is_changed_is_found() {
         ("DELETE FROM ledger_journal WHERE seq = 20", "entry_hash_mismatch"),
         ("DELETE FROM ledger_journal WHERE seq = (SELECT max(seq) FROM ledger_journal)", "journal_ends"),
         ("UPDATE ledger_journal SET seq = 99 WHERE seq = 55", "storage_damaged"),
-        ("UPDATE ledger_head SET hash = set_byte(hash, 7, get_byte(hash, 7) # 1)", "entry_hash_mismatch"),
-        ("UPDATE ledger_head SET version = 1", "storage_damaged"),
+        ("UPDATE ledger_end SET hash = set_byte(hash, 7, get_byte(hash, 7) # 1)", "entry_hash_mismatch"),
+        ("UPDATE ledger_end SET version = 1", "storage_damaged"),
         ("UPDATE ledger_durable SET seq = seq + 1", "storage_damaged"),
         ("UPDATE ledger_record SET body = '[]'", "storage_damaged"),
         ("UPDATE ledger_record SET revision = revision - 1", "storage_damaged"),
@@ -391,4 +391,42 @@ async fn a_flipped_byte_is_found() {
         );
     }
     databases.proven().await;
+}
+
+/// A database as the first migration left it: where the log ends was a row that was written over.
+const AS_IT_WAS: &str = "
+    SET search_path TO farthing;
+    DROP TABLE ledger_head;
+    CREATE TABLE ledger_head (
+        shard integer PRIMARY KEY, seq bigint NOT NULL, at_ms bigint NOT NULL, hash bytea NOT NULL,
+        version bigint NOT NULL, replay_from bigint NOT NULL, round_began bigint NOT NULL,
+        round_place bigint NOT NULL, aged_to bigint NOT NULL) WITH (fillfactor = 20);
+    INSERT INTO ledger_head SELECT shard, seq, at_ms, hash, version, replay_from, round_began, round_place, aged_to
+        FROM ledger_end;
+    DROP TABLE ledger_end;
+    DELETE FROM ledger_durable d WHERE version < (SELECT max(version) FROM ledger_durable WHERE shard = d.shard);
+    ALTER TABLE ledger_durable DROP CONSTRAINT ledger_durable_pkey;
+    ALTER TABLE ledger_durable ADD PRIMARY KEY (shard, slot);
+    DELETE FROM ledger_version WHERE version > 1;";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_of_the_first_version_is_brought_up_to_date() {
+    let Some(cluster) = Cluster::shared("a_database_of_the_first_version_is_brought_up_to_date") else {
+        return;
+    };
+    let databases = Databases::new(cluster, TINY);
+    history(&databases).await;
+    let before = databases.open().await;
+    let (head, wallet) = (before.head().await.unwrap(), before.accounts(&[WALLET]).await.unwrap());
+    before.close().await;
+    cluster.sql(&databases.name(), AS_IT_WAS);
+    let after = databases.open().await;
+    assert_eq!(after.head().await.unwrap(), head);
+    assert_eq!(after.accounts(&[WALLET]).await.unwrap(), wallet);
+    let outcomes = after.transact(at(4), vec![Step::single(hold(9_000, 1, u64::MAX))]).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Applied]);
+    after.close().await;
+    databases.proven().await;
+    let rows = cluster.sql(&databases.name(), "SELECT count(*) FROM farthing.ledger_end");
+    assert_eq!(rows, "1", "the row before it is deleted");
 }

@@ -105,6 +105,9 @@ impl View {
     }
 }
 
+/// The most entries that are taken over before readers have their turn: a big batch takes a millisecond.
+const AT_ONCE: usize = 32;
+
 /// A view that a few change and many read.
 #[derive(Debug, Clone)]
 pub(super) struct SharedView(Arc<RwLock<View>>);
@@ -125,9 +128,9 @@ impl SharedView {
 
     /// Takes entries over, as far as they follow. What is missing is read from the log by whoever asks next.
     pub(super) fn take(&self, news: &[Sealed]) {
-        let mut view = self.write();
-        for sealed in news {
-            if view.take(sealed) != Step::Taken {
+        for some in news.chunks(AT_ONCE) {
+            let mut view = self.write();
+            if some.iter().any(|sealed| view.take(sealed) != Step::Taken) {
                 return;
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::error::PgError;
@@ -18,11 +19,19 @@ pub(crate) struct Connector<S> {
     access: Access,
     session: Option<Arc<Session<S>>>,
     down_since: Option<Instant>,
+    /// Where its connections are served, when not where they are asked for.
+    home: Option<Handle>,
 }
 
 impl<S: Statements> Connector<S> {
     pub(crate) fn new(url: Arc<PgUrl>, access: Access, session: Option<Session<S>>) -> Self {
-        Self { url, access, session: session.map(Arc::new), down_since: None }
+        Self { url, access, session: session.map(Arc::new), down_since: None, home: None }
+    }
+
+    /// The same, whose connections are served by that runtime, whoever asks for them.
+    pub(crate) fn served_by(mut self, home: Handle) -> Self {
+        self.home = Some(home);
+        self
     }
 
     /// A connection that works as far as is known. Tries for a while; a database that has been away for longer is tried once.
@@ -33,7 +42,7 @@ impl<S: Statements> Connector<S> {
         let since = *self.down_since.get_or_insert_with(Instant::now);
         let mut pause = Duration::from_millis(20);
         loop {
-            match Session::open(&self.url, self.access).await {
+            match self.open().await {
                 Ok(session) => {
                     if self.down_since.take().is_some_and(|since| since.elapsed() > PATIENCE) {
                         tracing::info!(server = %self.url, "the database answers again");
@@ -51,6 +60,13 @@ impl<S: Statements> Connector<S> {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
         }
+    }
+
+    async fn open(&self) -> Result<Session<S>, PgError> {
+        let Some(home) = &self.home else { return Session::open(&self.url, self.access).await };
+        let (url, access) = (Arc::clone(&self.url), self.access);
+        let opening = home.spawn(async move { Session::open(&url, access).await });
+        opening.await.map_err(|_| PgError::Broken("nobody serves connections any more".into()))?
     }
 
     /// The connection is not used again.

@@ -36,7 +36,8 @@ async fn no_statement_scans_a_table() {
             let shown = format!("{sql:?}\n{}", plan.join("\n"));
             let is_bad = plan.iter().enumerate().any(|(place, line)| {
                 // One row, and a few.
-                let is_small = line.contains("ledger_head") || line.contains("ledger_durable");
+                let is_small =
+                    ["ledger_head", "ledger_end", "ledger_durable"].iter().any(|table| line.contains(table));
                 let is_index = line.contains("Index Scan") || line.contains("Index Only Scan");
                 let condition = plan[place + 1..].iter().find(|next| next.contains("Index Cond"));
                 // By more than the shard, which is one.
@@ -50,4 +51,27 @@ async fn no_statement_scans_a_table() {
         }
     }
     assert!(scans.is_empty(), "{}", scans.join("\n\n"));
+}
+
+/// With tables that the planner knows nothing of, and with full ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proving_looks_the_accounts_of_an_entry_up() {
+    let Some(cluster) = Cluster::shared("proving_looks_the_accounts_of_an_entry_up") else { return };
+    let databases = Databases::new(cluster, TINY);
+    databases.open().await.close().await;
+    let client = crate::postgres::session::connect(&databases.url(), Access::Write).await.unwrap();
+    for fill in ["", FILL] {
+        client.batch_execute(fill).await.unwrap();
+        let journal =
+            format!("{} AND j.seq <= 60000 ORDER BY j.seq LIMIT $3", crate::pg_ledger::audit::JOURNAL);
+        client.batch_execute(&format!("PREPARE s (int, bigint, bigint) AS {journal}")).await.unwrap();
+        let plan = client.query("EXPLAIN (COSTS OFF) EXECUTE s(0, 1000, 8192)", &[]).await.unwrap();
+        client.batch_execute("DEALLOCATE s").await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        for bad in ["Seq Scan", "Bitmap", "Join", "Nested Loop", "Materialize", "Sort"] {
+            assert!(!plan.contains(bad), "{plan}");
+        }
+        assert_eq!(plan.matches("Index Cond: ((shard = $1) AND (place =").count(), 2, "{plan}");
+    }
 }
