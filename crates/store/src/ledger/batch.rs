@@ -98,6 +98,13 @@ impl Batch {
         (self.weight, self.size) = (0, 0);
     }
 
+    /// Answers that nothing of it happened, and forgets it.
+    pub(super) fn refuse(&mut self) {
+        let again = || StoreError::Retryable("what was decided before it could not be written".into());
+        self.answers.drain(..).for_each(|answer| answer.refuse(again));
+        self.clear();
+    }
+
     /// Adds `entries`, which the engine has just decided, each with the version of its commit, the records that were changed
     /// with them, and a few account rows of the checkpoint that is always under way.
     ///

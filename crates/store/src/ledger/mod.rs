@@ -29,6 +29,7 @@ use crate::owned_file::Lock;
 mod audit;
 mod batch;
 mod disk;
+mod line;
 mod look;
 mod open;
 mod reader;
@@ -42,6 +43,7 @@ mod writer;
 mod tests;
 
 use disk::Disk;
+use line::Line;
 pub use look::LedgerLooker;
 pub use open::LedgerOpenError;
 use recover::{Tuning, recover};
@@ -96,7 +98,7 @@ impl SqliteLedger {
         let shelf = Shelf::of(&db).map_err(broken)?;
         let disk = Disk::new((db, lock), (path.clone(), tuning), (&books, &shelf));
         let (view, commits) = (disk.view(), disk.commits());
-        let (line, disk) = disk.spawn().map_err(io)?;
+        let (line, disk) = Line::to(disk).map_err(io)?;
         let writer = Writer::new((books, shelf), path.clone(), line).map_err(broken)?;
         let (write, writes) = mpsc::channel(WRITES);
         let (read, reading) = read_with(readers.0).map_err(io)?;

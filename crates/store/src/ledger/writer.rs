@@ -1,5 +1,5 @@
 //! The writer: one thread that owns the books. It takes whatever is queued, decides it in memory, and hands it to the disk as
-//! one transaction ([`super::disk`]); while that is written, it decides the next one.
+//! one transaction ([`super::line`]); while that is written, it decides the next one.
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{Answer, Batch};
-use super::disk::{Line, Look};
+use super::line::{Line, Look};
 use super::open;
 use super::recover::Books;
 use super::shelf::Shelf;
@@ -279,9 +279,9 @@ impl Writer {
     /// Forgets everything, and reads it back from the file. What is decided and not written is as if it had never been asked.
     fn reopen(&mut self) {
         self.line.drain();
-        self.refuse_batch();
+        self.batch.refuse();
         self.line.take_back(&mut self.batch);
-        self.refuse_batch();
+        self.batch.refuse();
         self.decision.clear();
         self.versions.clear();
         let read = self.line.reopen().and_then(|read| Ok((read, open::reader(&self.path)?)));
@@ -289,12 +289,6 @@ impl Writer {
             Ok(((books, shelf), db)) => (self.books, self.shelf, self.db) = (books, shelf, db),
             Err(error) => self.lose(&error),
         }
-    }
-
-    fn refuse_batch(&mut self) {
-        let again = || StoreError::Retryable("what was decided before it could not be written".into());
-        self.batch.answers.drain(..).for_each(|answer| answer.refuse(again));
-        self.batch.clear();
     }
 
     fn lose(&mut self, error: &Sql) {
