@@ -47,7 +47,7 @@ Exit codes: 0 done, 2 wrong usage, 3 the chain did not answer, 5 something could
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The configuration file, with the tables [chain] and [deposits]
+    /// The configuration file, with the tables chain and deposits
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
     /// The account that receives; no deposit address
