@@ -128,7 +128,7 @@ pub struct NewClaim {
     pub expires: UnixMs,
     /// What the payer calls the request, where it does.
     pub idempotency: Option<IdempotencyKey>,
-    /// What the challenge bound ([`crate::Slots::digest`]): the credential is known by it also when the secret that bound it is
+    /// What the challenge bound ([`crate::binding::Slots::digest`]): the credential is known by it also when the secret that bound it is
     /// gone. None in claims of stores that were made before it was kept.
     pub bound: Option<[u8; 32]>,
     /// What comes first.
