@@ -16,3 +16,8 @@ impl Clock for SystemClock {
         UnixMs::from_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 }
+
+/// The same, in milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> u64 {
+    SystemClock.now().as_ms()
+}

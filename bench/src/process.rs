@@ -103,6 +103,11 @@ pub(crate) fn go_before_others() -> Result<(), Failure> {
     if moved.success() { Ok(()) } else { Err("real-time priority is refused".into()) }
 }
 
+/// CPU time of all threads of this process, in nanoseconds.
+pub(crate) fn own_cpu_ns() -> u64 {
+    threads(std::process::id()).into_iter().sum()
+}
+
 fn pinned(command: &Command, cpu: &str) -> Command {
     let mut pinned = Command::new("taskset");
     pinned.args(["--cpu-list", cpu]).arg(command.get_program()).args(command.get_args());

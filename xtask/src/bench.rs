@@ -11,14 +11,17 @@ pub(crate) fn run(args: &[&str]) -> ExitCode {
     for missing in &tools.missing {
         eprintln!("SKIPPED for want of {missing}");
     }
-    let packages = ["build", "--release", "--package", "farthing-bench", "--package", "farthing-peer"];
-    let built = Command::new("cargo").current_dir(root()).args(packages).status();
+    let packages = ["farthing-app", "farthing-bench", "farthing-peer"];
+    let packages = packages.iter().flat_map(|package| ["--package", package]);
+    let built =
+        Command::new("cargo").current_dir(root()).args(["build", "--release"]).args(packages).status();
     if !built.is_ok_and(|status| status.success()) {
         return ExitCode::FAILURE;
     }
     let programs = root().join("target/release");
     let mut bench = Command::new(programs.join("farthing-bench"));
     bench.arg("run").arg("--peer").arg(programs.join("farthing-peer"));
+    bench.arg("--program").arg(programs.join("farthing"));
     if let Some(js) = &tools.js {
         bench.arg("--js").arg(js);
     }

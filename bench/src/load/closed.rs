@@ -73,7 +73,8 @@ impl Closed<'_> {
 }
 
 impl Until {
-    fn goes_on(self, started: Instant, answers: u64) -> bool {
+    /// Whether another request is sent.
+    pub(crate) fn goes_on(self, started: Instant, answers: u64) -> bool {
         match self {
             Self::Elapsed(time) => started.elapsed() < time,
             Self::Answered(most) => answers < most,

@@ -93,6 +93,11 @@ impl Connection {
         &self.buffer[..self.filled]
     }
 
+    /// The body of the last answer, as far as it fits.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.buffer[self.head_bytes..self.filled]
+    }
+
     async fn read_more(&mut self) -> Result<usize, Error> {
         loop {
             self.stream.readable().await?;

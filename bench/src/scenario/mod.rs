@@ -1,5 +1,6 @@
 //! What is measured: one module a figure of the table.
 
+mod billing;
 mod charge;
 mod flood;
 mod memory;
@@ -26,7 +27,7 @@ pub(crate) struct RunArgs {
     /// Short rounds and a hundredth of the memory load: to see that it works
     #[arg(long)]
     quick: bool,
-    /// Only the parts whose name contains this: unpaid, proxied, memory, charge, flood
+    /// Only the parts whose name contains this: unpaid, proxied, memory, charge, flood, billing
     #[arg(long)]
     only: Option<String>,
     /// Before all other programs of the machine, with real-time priority: on a machine that others use too
@@ -44,6 +45,9 @@ pub(crate) struct RunArgs {
     /// Another build of this program, whose gateway is measured too
     #[arg(long)]
     before: Option<PathBuf>,
+    /// The `farthing` program, whose billing service is measured
+    #[arg(long)]
+    program: Option<PathBuf>,
     /// The `farthing-peer` program, for the `mpp` crate
     #[arg(long)]
     peer: Option<PathBuf>,
@@ -102,6 +106,9 @@ impl Bench<'_> {
         if wanted("flood") {
             flood::measure(self).await?;
         }
+        if wanted("billing") {
+            billing::measure(self).await?;
+        }
         Ok(())
     }
 
@@ -111,6 +118,15 @@ impl Bench<'_> {
 
     fn round(&self) -> Duration {
         Duration::from_millis(if self.args.quick { 400 } else { self.args.round_ms })
+    }
+
+    /// Rounds of billing: a store has to sync, and its caches to fill, so they are longer and fewer.
+    fn billing_rounds(&self) -> u32 {
+        if self.args.quick { 1 } else { self.args.rounds.div_ceil(4) }
+    }
+
+    fn billing_round(&self) -> Duration {
+        self.round() * 4
     }
 
     /// A gateway in front of the upstream, with a store of its own on disk.

@@ -1,6 +1,7 @@
 //! The servers that are measured, each run as a process: all on one runtime, made as `farthing serve` makes its own.
 
 mod bare;
+mod fixed;
 mod gate;
 mod rail;
 mod upstream;
@@ -24,6 +25,11 @@ pub(crate) enum Server {
         /// A whole HTTP/1.1 answer
         answer: PathBuf,
     },
+    /// The HTTP stack of the billing API, which answers holds and captures with the body in this file
+    Fixed {
+        /// A body in JSON
+        body: PathBuf,
+    },
     /// What stands behind the gateway and behind its peers
     Upstream,
 }
@@ -35,6 +41,7 @@ pub(crate) fn run(server: Server) -> Result<(), Failure> {
         match server {
             Server::Gate(args) => gate::serve(args).await,
             Server::Bare { answer } => bare::serve(&answer).await,
+            Server::Fixed { body } => fixed::serve(&body).await,
             Server::Upstream => upstream::serve().await,
         }
     })?;
