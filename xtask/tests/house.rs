@@ -39,7 +39,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "farthing-bench",
-        &["farthing-gate", "farthing-money", "farthing-protocol", "farthing-rails", "farthing-store"],
+        &[
+            "farthing-billing",
+            "farthing-gate",
+            "farthing-ledger",
+            "farthing-money",
+            "farthing-protocol",
+            "farthing-rails",
+            "farthing-store",
+        ],
     ),
     ("farthing-peer", &[]),
     (
