@@ -1,6 +1,7 @@
 //! Collecting what lies at deposit addresses, on a real Tempo EVM and on the sandbox: all of it, once, whatever happens in between.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[macro_use]
 mod support;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use farthing_money::Amount;
 use farthing_rails::tempo::sweep::Sweeper;
 use farthing_rails::tempo::{PrivateKey, TempoRpc, network, tokens};
 use serde_json::json;
-use support::chain::{Node, anvil, key, sandbox};
+use support::chain::{Node, key, sandbox};
 use support::lossy::{Fault, Lossy};
 use support::{Scene, amount, now_ms};
 
@@ -302,25 +303,6 @@ async fn runs_side_by_side_send_what_is_there_and_no_more(node: Node) {
     let arrived = world.holds(TOKEN, world.to).await;
     assert_eq!(arrived, made.values().sum::<u128>(), "{done:?} {other:?}");
     assert!(arrived > 5_900_000 && arrived < 6_000_000, "{arrived}");
-}
-
-macro_rules! on_every_chain {
-    ($($name:ident),* $(,)?) => {
-        mod on_anvil {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                if let Some(node) = super::anvil().await {
-                    super::$name(node).await;
-                }
-            })*
-        }
-        mod on_sandbox {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                super::$name(super::sandbox().await).await;
-            })*
-        }
-    };
 }
 
 on_every_chain!(

@@ -1,6 +1,7 @@
 //! Deposits on a real Tempo EVM and on the sandbox: credited once, whatever happens to the watcher and to the chain.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[macro_use]
 mod support;
 
 use std::collections::BTreeMap;
@@ -196,25 +197,6 @@ async fn a_deposit_whose_block_is_gone_is_taken_back_and_credited_anew_when_it_r
     world.node.mine(2).await;
     assert_eq!(read(&mut watcher).await.credited, 1);
     assert_eq!(world.available().await, 10_500);
-}
-
-macro_rules! on_every_chain {
-    ($($name:ident),* $(,)?) => {
-        mod on_anvil {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                if let Some(node) = super::anvil().await {
-                    super::$name(node).await;
-                }
-            })*
-        }
-        mod on_sandbox {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                super::$name(super::sandbox().await).await;
-            })*
-        }
-    };
 }
 
 on_every_chain!(

@@ -10,7 +10,7 @@ use farthing_api::{Settings, World as _};
 use farthing_billing::service::retention::Retention;
 use farthing_ledger::record::RecordStore;
 use farthing_store::Location;
-use farthing_store::ledger::{LedgerLooker, SqliteLedger};
+use farthing_store::ledger::{LedgerLooker, LedgerOpenError, SqliteLedger};
 use farthing_store::pg_ledger::PgLedger;
 
 use super::env;
@@ -238,26 +238,27 @@ async fn open(location: &Location) -> Result<Arc<dyn RecordStore>, CliError> {
     let [a, b, c, d, e, f, g, h, ..] = System.random();
     let seed = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
     match location {
-        Location::Sqlite(path) => {
-            let path = path.clone();
-            let opened = tokio::task::spawn_blocking(move || SqliteLedger::open(path, seed)).await;
-            let opened = opened.map_err(|error| CliError::unexpected("store", error.to_string()))?;
-            Ok(Arc::new(opened?))
-        }
+        Location::Sqlite(path) => in_file(path, move |path| SqliteLedger::open(path, seed)).await,
         Location::Postgres(url) => Ok(Arc::new(PgLedger::open((**url).clone(), seed).await?)),
     }
 }
 
 async fn look(location: &Location) -> Result<Arc<dyn RecordStore>, CliError> {
     match location {
-        Location::Sqlite(path) => {
-            let path = path.clone();
-            let opened = tokio::task::spawn_blocking(move || LedgerLooker::open(path)).await;
-            let opened = opened.map_err(|error| CliError::unexpected("store", error.to_string()))?;
-            Ok(Arc::new(opened?))
-        }
+        Location::Sqlite(path) => in_file(path, |path| LedgerLooker::open(path)).await,
         shared @ Location::Postgres(_) => open(shared).await,
     }
+}
+
+/// Opens a file on a thread that may block.
+async fn in_file<T: RecordStore + 'static>(
+    path: &Path,
+    open: impl FnOnce(&Path) -> Result<T, LedgerOpenError> + Send + 'static,
+) -> Result<Arc<dyn RecordStore>, CliError> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || open(&path)).await;
+    let opened = opened.map_err(|error| CliError::unexpected("store", error.to_string()))?;
+    Ok(Arc::new(opened?))
 }
 
 #[cfg(test)]

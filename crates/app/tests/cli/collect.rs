@@ -1,10 +1,9 @@
 //! `farthing billing collect` beside a service that runs: what was credited to customers is brought to the operator's account.
 
-use farthing_funding::deposit::keys::DepositSeed;
 use serde_json::{Value, json};
 
 use crate::support::{CANARY, Home, Run, Running};
-use crate::tenant::Tenant;
+use crate::tenant::{Tenant, watching};
 
 /// Somebody whom nobody has ever paid.
 const TO: &str = "0x00000000000000000000000000000000000c0ffe";
@@ -27,27 +26,8 @@ impl World {
         let home = Home::new();
         let sandbox = home.sandbox();
         home.funded("agent", &sandbox);
-        home.file("deposits.xpub", DepositSeed::from_bytes(&SEED).unwrap().xpub().unwrap());
         home.file("seed", digits(&SEED));
-        let config = home.file(
-            "billing.toml",
-            format!(
-                r#"
-                [billing]
-                store = "billing.db"
-                [chain]
-                chain_id = 1337
-                rpc_url = "{}"
-                [deposits]
-                xpub_file = "deposits.xpub"
-                confirmations = 1
-                [[deposits.tokens]]
-                token = "PathUSD"
-                minimum = "0.50"
-                "#,
-                sandbox.rpc()
-            ),
-        );
+        let config = watching(&home, &sandbox, &SEED);
         let made = home.run(&["billing", "init", "--config", &config, "--output", "json"]).ok().json();
         let key = made["api_key"].as_str().unwrap().to_owned();
         Self { home, sandbox, config, key }
@@ -63,19 +43,7 @@ impl World {
     }
 
     fn holds(&self, who: &str) -> u128 {
-        let args = [
-            "wallet",
-            "balance",
-            who,
-            "--token",
-            "PathUSD",
-            "--rpc-url",
-            self.sandbox.rpc(),
-            "--output",
-            "json",
-        ];
-        let held = self.home.run(&args).ok().json();
-        held["chains"][0]["balances"][0]["amount_base"].as_str().unwrap().parse().unwrap()
+        self.home.balance(who, &self.sandbox)
     }
 
     fn seed_file(&self) -> String {
@@ -232,35 +200,14 @@ fn a_run_that_is_killed_is_looked_up_by_the_next() {
         world.send("3", address);
     }
     let seed = world.seed_file();
+    let command = ["billing", "collect", "--config", &world.config, "--to", TO, "--seed-file"];
     for ms in [150, 250, 350, 500] {
-        let mut run = world.home.spawn(&[
-            "billing",
-            "collect",
-            "--config",
-            &world.config,
-            "--to",
-            TO,
-            "--seed-file",
-            &seed,
-            "--yes",
-        ]);
+        let mut run = world.home.spawn(&[&command[..], &[&seed, "--yes"]].concat());
         std::thread::sleep(std::time::Duration::from_millis(ms));
         run.kill().unwrap();
         run.wait().unwrap();
     }
-    let whole = [
-        "billing",
-        "collect",
-        "--config",
-        &world.config,
-        "--to",
-        TO,
-        "--seed-file",
-        "-",
-        "--yes",
-        "--output",
-        "json",
-    ];
+    let whole = [&command[..], &["-", "--yes", "--output", "json"]].concat();
     let mut last = world.home.run_with_input(&whole, &digits(&SEED));
     for _ in 0..40 {
         if last.code != 7 {

@@ -4,10 +4,12 @@ use farthing_funding::deposit::keys::DepositSeed;
 use serde_json::json;
 
 use crate::support::Home;
-use crate::tenant::Tenant;
+use crate::tenant::{Tenant, watching};
+
+const SEED: [u8; 32] = [7; 32];
 
 fn xpub() -> String {
-    DepositSeed::from_bytes(&[7; 32]).unwrap().xpub().unwrap()
+    DepositSeed::from_bytes(&SEED).unwrap().xpub().unwrap()
 }
 
 #[test]
@@ -15,26 +17,7 @@ fn a_transfer_to_a_customers_address_is_credited_also_when_nobody_listened() {
     let home = Home::new();
     let sandbox = home.sandbox();
     home.funded("agent", &sandbox);
-    home.file("deposits.xpub", xpub());
-    let config = home.file(
-        "billing.toml",
-        format!(
-            r#"
-            [billing]
-            store = "billing.db"
-            [chain]
-            chain_id = 1337
-            rpc_url = "{}"
-            [deposits]
-            xpub_file = "deposits.xpub"
-            confirmations = 1
-            [[deposits.tokens]]
-            token = "PathUSD"
-            minimum = "0.50"
-            "#,
-            sandbox.rpc()
-        ),
-    );
+    let config = watching(&home, &sandbox, &SEED);
     let made = home.run(&["billing", "init", "--config", &config, "--output", "json"]).ok().json();
     let key = made["api_key"].as_str().unwrap();
     let serve = ["billing", "serve", "--config", &config, "--listen", "127.0.0.1:0"];

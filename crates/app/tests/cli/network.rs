@@ -52,19 +52,7 @@ impl Network {
 
     /// What an account holds of PathUSD.
     pub fn balance(&self, who: &str) -> u128 {
-        let args = [
-            "wallet",
-            "balance",
-            who,
-            "--token",
-            "PathUSD",
-            "--rpc-url",
-            self.sandbox.rpc(),
-            "--output",
-            "json",
-        ];
-        let json = self.home.run(&args).ok().json();
-        json["chains"][0]["balances"][0]["amount_base"].as_str().unwrap().parse().unwrap()
+        self.home.balance(who, &self.sandbox)
     }
 
     /// The credential with which `key` pays what `path` asks for. Nothing is sent to the gateway but the question.

@@ -135,6 +135,13 @@ impl Home {
         binary(self.path()).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// What an account holds of the sandbox's PathUSD, in base units.
+    pub fn balance(&self, who: &str, sandbox: &Running) -> u128 {
+        let args = ["--token", "PathUSD", "--rpc-url", sandbox.rpc(), "--output", "json"];
+        let held = self.run(&[&["wallet", "balance", who], &args[..]].concat()).ok().json();
+        held["chains"][0]["balances"][0]["amount_base"].as_str().unwrap().parse().unwrap()
+    }
+
     /// A wallet with play money; its address.
     pub fn funded(&self, name: &str, sandbox: &Running) -> String {
         let made = self.run(&["wallet", "new", name, "--output", "json"]).ok().json();

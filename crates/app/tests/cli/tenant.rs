@@ -1,9 +1,34 @@
 //! A tenant's view of a running billing service.
 
+use farthing_funding::deposit::keys::DepositSeed;
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
-use crate::support::Running;
+use crate::support::{Home, Running};
+
+/// The file of a billing service that watches the sandbox for deposits to addresses of this seed.
+pub fn watching(home: &Home, sandbox: &Running, seed: &[u8]) -> String {
+    home.file("deposits.xpub", DepositSeed::from_bytes(seed).unwrap().xpub().unwrap());
+    home.file(
+        "billing.toml",
+        format!(
+            r#"
+            [billing]
+            store = "billing.db"
+            [chain]
+            chain_id = 1337
+            rpc_url = "{}"
+            [deposits]
+            xpub_file = "deposits.xpub"
+            confirmations = 1
+            [[deposits.tokens]]
+            token = "PathUSD"
+            minimum = "0.50"
+            "#,
+            sandbox.rpc()
+        ),
+    )
+}
 
 pub struct Tenant<'a> {
     pub url: &'a str,

@@ -106,20 +106,7 @@ fn play_money_comes_and_goes() {
     let address = home.funded("agent", &sandbox);
     home.run(&["wallet", "new", "friend"]).ok();
     let friend = home.run(&["wallet", "address", "friend"]).ok().stdout.trim().to_owned();
-    let balance = |who: &str| {
-        let run = home.run(&[
-            "wallet",
-            "balance",
-            who,
-            "--token",
-            "PathUSD",
-            "--rpc-url",
-            sandbox.rpc(),
-            "--output",
-            "json",
-        ]);
-        run.ok().json()["chains"][0]["balances"][0]["amount_base"].as_str().unwrap().parse::<u128>().unwrap()
-    };
+    let balance = |who: &str| home.balance(who, &sandbox);
     let before = balance(&address);
     assert!(before >= 1_000_000);
     assert_eq!(balance("friend"), 0);

@@ -2,6 +2,27 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+/// Runs a scenario against every chain that there is.
+#[allow(unused_macros, reason = "each test binary uses a part")]
+macro_rules! on_every_chain {
+    ($($name:ident),* $(,)?) => {
+        mod on_anvil {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                if let Some(node) = super::support::chain::anvil().await {
+                    super::$name(node).await;
+                }
+            })*
+        }
+        mod on_sandbox {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(super::support::chain::sandbox().await).await;
+            })*
+        }
+    };
+}
+
 pub mod chain;
 #[path = "../../../rails/tests/support/lossy.rs"]
 pub mod lossy;

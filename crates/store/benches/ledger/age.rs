@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::cpu::Cpu;
 use super::load::{Beside, Measured, Shape, Until, load, read_balances};
-use super::world::open;
+use super::sqlite::open;
 use super::{middle, percent};
 
 const ACCOUNTS: u64 = 10_000;

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use farthing_ledger::journal::{Chain, Entry, Event, Head, Posted};
+use farthing_ledger::Timestamp;
+use farthing_ledger::journal::{Chain, Entry, Head};
 use farthing_ledger::testkit::model::Dice;
-use farthing_ledger::{Settlement, Timestamp, Transfer};
-use farthing_money::Amount;
 use tempfile::TempDir;
 
 use super::cpu::Cpu;
 use super::load::Measured;
-use super::world::{Ids, NOW_MS, capture, hold};
+use super::world::{Ids, NOW_MS, pair};
 
 /// Transactions of `batch` rows, for so long on the disk.
 pub fn floor(batch: usize, time: Duration) -> Measured {
@@ -53,18 +52,7 @@ struct Row {
 }
 
 fn rows(ids: &mut Ids, dice: &mut Dice, (chain, seq): (&mut Chain, &mut u64)) -> [Row; 2] {
-    let held = hold(ids, dice, 10_000);
-    let Transfer { id, debit, credit, asset, .. } = held.transfer;
-    let amount = Amount::from_base;
-    let posted = Posted {
-        post: capture(ids, id),
-        debit,
-        credit,
-        asset,
-        settlement: Settlement { posted: amount(700), released: amount(300) },
-        left: Amount::ZERO,
-    };
-    [Event::Held(held), Event::Posted(posted)].map(|event| {
+    pair(ids, dice).map(|event| {
         *seq += 1;
         let entry = Entry { seq: *seq, at: Timestamp::from_unix_ms(NOW_MS), event };
         let (body, hash) = chain.seal(&entry);

@@ -11,7 +11,8 @@ use farthing_ledger::{Command, Outcome, Step, Timestamp};
 use farthing_store::ledger::SqliteLedger;
 
 use super::cpu::Cpu;
-use super::world::{Ids, NOW_MS, capture, hold, wallet, works};
+use super::sqlite::works;
+use super::world::{Ids, NOW_MS, capture, hold, wallet};
 
 /// What is written with each hold and each capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,44 +1,34 @@
-//! Accounts, ids and commands of the load.
+//! Accounts, ids and commands of the load: the same for the benchmarks of both ledgers.
 
-use std::path::Path;
-use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use farthing_ledger::record::{Expect, RecordChange, RecordKey, Table, Work};
+use farthing_ledger::journal::{Event, Posted};
 use farthing_ledger::store::LedgerStore;
 use farthing_ledger::testkit::model::Dice;
 use farthing_ledger::{
     AccountId, AssetId, Command, Expiry, Limit, NewAccount, NewAsset, NewHold, Outcome, PostAmount, PostHold,
-    Remainder, Step, Tag, Timestamp, Transfer, TransferId,
+    Remainder, Settlement, Step, Tag, Timestamp, Transfer, TransferId,
 };
 use farthing_money::{Amount, Asset, AssetKind, Id};
-use farthing_store::ledger::SqliteLedger;
 
 pub const UNIT: AssetId = AssetId::from_u32(1);
 const WORLD: AccountId = AccountId::from_u128(1);
 const VENDORS: u64 = 16;
 const FIRST_WALLET: u64 = 1_000;
 pub const NOW_MS: u64 = 1_800_000_000_000;
-const HOLDS: Table = Table::new("hold");
-const COUNTERS: Table = Table::new("counter");
 
-/// Ids as callers would make them: UUIDv7, many a millisecond.
-pub struct Ids {
-    started: Instant,
-    dice: Dice,
-}
+/// Ids as callers would make them: UUIDv7, many a millisecond. Those of loads and processes that come later are later.
+pub struct Ids(Dice);
 
 impl Ids {
-    /// They grow with time through all loads of a process, as ids of callers do through all of theirs.
     pub fn new(seed: u64) -> Self {
-        static STARTED: OnceLock<Instant> = OnceLock::new();
-        Self { started: *STARTED.get_or_init(Instant::now), dice: Dice::new(seed) }
+        Self(Dice::new(seed))
     }
 
     pub fn next(&mut self) -> TransferId {
-        let ms = NOW_MS + u64::try_from(self.started.elapsed().as_millis()).unwrap();
-        let random = (u128::from(self.dice.next_u64()) << 64) | u128::from(self.dice.next_u64());
-        Id::from_parts(ms, random).into()
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let random = (u128::from(self.0.next_u64()) << 64) | u128::from(self.0.next_u64());
+        Id::from_parts(u64::try_from(ms).unwrap(), random).into()
     }
 }
 
@@ -68,30 +58,29 @@ pub fn capture(ids: &mut Ids, hold: TransferId) -> PostHold {
     PostHold { id: ids.next(), hold, amount, remainder: Remainder::Release, reference: 0 }
 }
 
-/// What a service writes with a hold, and with its capture: a document of half a kilobyte, and four counters.
-pub fn works(hold: NewHold, post: PostHold) -> [Work; 2] {
-    let (id, now) = (hold.transfer.id.as_u128(), Timestamp::from_unix_ms(NOW_MS));
-    let at = |table, key: String| RecordKey { table, key };
-    let document = |expect, state: &str| RecordChange::Put {
-        at: at(HOLDS, format!("tenant/{id:032x}")),
-        expect,
-        body: format!("{{\"state\":\"{state}\",\"subject\":\"{}\"}}", "x".repeat(450)),
-    };
-    let counters = (0..4_u8).map(|n| RecordChange::Add {
-        at: at(COUNTERS, format!("tenant/2027-01-15/{n}/{}", hold.transfer.credit.as_u128())),
-        numbers: vec![1, 700],
-    });
-    let placed = vec![document(Expect::Absent, "open")];
-    let captured = std::iter::once(document(Expect::Present, "captured")).chain(counters).collect();
-    let step = |command| vec![Step::single(command)];
-    [
-        Work { now, steps: step(Command::Hold(hold)), records: placed },
-        Work { now, steps: step(Command::Post(post)), records: captured },
-    ]
+fn transfer(ids: &mut Ids, credit: AccountId) -> Command {
+    let (id, amount, tag) = (ids.next(), Amount::from_base(1 << 80), Tag::default());
+    Command::Transfer(Transfer { id, debit: WORLD, credit, asset: UNIT, amount, code: 0, tag })
 }
 
-pub async fn open(path: &Path, wallets: u64) -> SqliteLedger {
-    let ledger = SqliteLedger::open(path, 0x5eed).unwrap();
+/// A hold and its capture, as they stand in the journal.
+pub fn pair(ids: &mut Ids, dice: &mut Dice) -> [Event; 2] {
+    let held = hold(ids, dice, 10_000);
+    let Transfer { id, debit, credit, asset, .. } = held.transfer;
+    let amount = Amount::from_base;
+    let posted = Posted {
+        post: capture(ids, id),
+        debit,
+        credit,
+        asset,
+        settlement: Settlement { posted: amount(700), released: amount(300) },
+        left: Amount::ZERO,
+    };
+    [Event::Held(held), Event::Posted(posted)]
+}
+
+/// Opens the accounts in a new ledger, and gives each wallet more than it will ever spend.
+pub async fn open_accounts(ledger: &impl LedgerStore, wallets: u64) {
     let mut ids = Ids::new(1);
     let asset = Asset::new("UNIT", 6, AssetKind::Custom).unwrap();
     let open = |id, limit| Command::OpenAccount(NewAccount { id, asset: UNIT, limit });
@@ -100,15 +89,11 @@ pub async fn open(path: &Path, wallets: u64) -> SqliteLedger {
     for wallet in 0..wallets {
         let credit = account(FIRST_WALLET + wallet);
         commands.push(open(credit, Limit::DebitsMustNotExceedCredits));
-        let amount = Amount::from_base(1 << 80);
-        let (id, tag) = (ids.next(), Tag::default());
-        let (debit, asset) = (WORLD, UNIT);
-        commands.push(Command::Transfer(Transfer { id, debit, credit, asset, amount, code: 0, tag }));
+        commands.push(transfer(&mut ids, credit));
     }
     for part in commands.chunks(4_096) {
         let steps = part.iter().cloned().map(Step::single).collect();
         let outcomes = ledger.transact(Timestamp::from_unix_ms(NOW_MS), steps).await.unwrap();
         assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Applied));
     }
-    ledger
 }

@@ -7,8 +7,8 @@ use farthing_store::PgUrl;
 use farthing_store::pg_ledger::verify_database;
 use farthing_store::testkit::postgres::Cluster;
 
+use super::begin::begin;
 use super::load::{Measured, Running, Shape, Until, measure, ms, percentile, start};
-use super::world::open_accounts;
 use super::{cluster, server};
 
 const ACCOUNTS: u64 = 10_000;
@@ -47,8 +47,8 @@ pub async fn age(most: u64) {
         "MiB"
     );
     let (few, many) = (cluster.database(), cluster.database());
-    open_accounts(&few, FEW).await;
-    open_accounts(&many, ACCOUNTS).await;
+    begin(&few, FEW).await;
+    begin(&many, ACCOUNTS).await;
     // What is measured at one size adds about 300,000.
     let sizes = [1_000, 30_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
     for entries in sizes.into_iter().filter(|size| *size <= most) {
@@ -71,7 +71,7 @@ async fn one_size(cluster: &Cluster, shape: Shape<'_>) {
     let mut rounds: Vec<(Measured, Measured)> = Vec::new();
     for _ in 0..ROUNDS {
         let url = cluster.database();
-        open_accounts(&url, FEW).await;
+        begin(&url, FEW).await;
         let young = Shape { url: &url, wallets: FEW, in_flight: IN_FLIGHT };
         let [young, old] =
             [young, shape].map(|shape| measure(shape, Until::Seconds(SECONDS), || server::cpu(cluster)));

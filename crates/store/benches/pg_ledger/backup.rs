@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::begin::begin;
 use super::load::{Shape, Until, measure, ms, percentile};
-use super::world::open_accounts;
 use super::{cluster, server};
 
 const ACCOUNTS: u64 = 10_000;
@@ -14,7 +14,7 @@ const IN_FLIGHT: u64 = 64;
 pub async fn backup(rounds: u64, seconds: u64) {
     let cluster = cluster();
     let url = cluster.database();
-    open_accounts(&url, ACCOUNTS).await;
+    begin(&url, ACCOUNTS).await;
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(async move { connection.await.unwrap() });
     println!(

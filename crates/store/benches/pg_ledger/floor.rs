@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use farthing_ledger::journal::{Chain, Entry, Event, Head, Posted};
+use farthing_ledger::Timestamp;
+use farthing_ledger::journal::{Chain, Entry, Head};
 use farthing_ledger::testkit::model::Dice;
-use farthing_ledger::{Settlement, Timestamp, Transfer};
-use farthing_money::Amount;
 use farthing_store::PgUrl;
 use farthing_store::pg_ledger::PgLedger;
 
-use super::world::{Ids, NOW_MS, capture, hold};
+use super::world::{Ids, NOW_MS, pair};
 
 /// Transactions of `batch` rows, for so many seconds; pairs a second.
 pub async fn floor(url: &str, batch: u64, seconds: u64) -> u64 {
@@ -42,19 +41,4 @@ pub async fn floor(url: &str, batch: u64, seconds: u64) -> u64 {
         spent += started.elapsed();
     }
     seq / 2 * 1_000 / u64::try_from(spent.as_millis()).unwrap()
-}
-
-fn pair(ids: &mut Ids, dice: &mut Dice) -> [Event; 2] {
-    let held = hold(ids, dice, 10_000);
-    let Transfer { id, debit, credit, asset, .. } = held.transfer;
-    let amount = Amount::from_base;
-    let posted = Posted {
-        post: capture(ids, id),
-        debit,
-        credit,
-        asset,
-        settlement: Settlement { posted: amount(700), released: amount(300) },
-        left: Amount::ZERO,
-    };
-    [Event::Held(held), Event::Posted(posted)]
 }

@@ -14,21 +14,23 @@
 
 mod age;
 mod backup;
+mod begin;
 #[allow(dead_code, reason = "what the other ledger's benchmark needs of it")]
 #[path = "../ledger/cpu.rs"]
 mod cpu;
 mod floor;
 mod load;
 mod server;
+#[path = "../ledger/world.rs"]
 mod world;
 
 use farthing_store::PgUrl;
 use farthing_store::pg_ledger::verify_database;
 use farthing_store::testkit::postgres::Cluster;
 
+use begin::begin;
 use floor::floor;
 use load::{Shape, Until, measure, ms, percentile};
-use world::open_accounts;
 
 /// A server of its own.
 fn cluster() -> Cluster {
@@ -72,7 +74,7 @@ fn main() {
         for in_flight in [64_u64, 128, 1_024] {
             let floor = runtime.block_on(floor(&cluster.database(), in_flight, seconds));
             let url = cluster.database();
-            runtime.block_on(open_accounts(&url, wallets));
+            runtime.block_on(begin(&url, wallets));
             let shape = Shape { url: &url, wallets, in_flight };
             let measured = measure(shape, Until::Seconds(seconds), || server::cpu(&cluster));
             let ((own, server), of) =

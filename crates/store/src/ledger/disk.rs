@@ -86,23 +86,30 @@ impl Disk {
         self.view.clone()
     }
 
-    /// Writes a batch, shows it, and answers.
+    /// Writes a batch, shows it, answers, and empties it.
     pub(super) fn serve(&mut self, batch: &mut Batch) {
         let written = if batch.has_rows() { self.persist(batch) } else { Ok(()) };
-        if let Err(failure) = written {
-            tracing::error!(error = %failure.error(), "the ledger could not be written");
-            // Before anybody hears of it: whoever asks again finds the ledger as it is on disk.
-            self.has_failed.store(true, Ordering::Release);
-            batch.answers.drain(..).for_each(|answer| answer.fail(&failure));
-            return;
-        }
-        if let Some(head) = batch.head.filter(|_| batch.has_rows()) {
-            self.view.write().update(head, &batch.shown);
-            if let Some(announce) = &self.announce {
-                announce.send_replace(batch.version);
+        match written {
+            Ok(()) => {
+                self.show(batch);
+                batch.answers.drain(..).for_each(|answer| answer.give(&self.view));
+            }
+            Err(failure) => {
+                tracing::error!(error = %failure.error(), "the ledger could not be written");
+                // Before anybody hears of it: whoever asks again finds the ledger as it is on disk.
+                self.has_failed.store(true, Ordering::Release);
+                batch.answers.drain(..).for_each(|answer| answer.fail(&failure));
             }
         }
-        batch.answers.drain(..).for_each(|answer| answer.give(&self.view));
+        batch.clear();
+    }
+
+    fn show(&self, batch: &Batch) {
+        let Some(head) = batch.head.filter(|_| batch.has_rows()) else { return };
+        self.view.write().update(head, &batch.shown);
+        if let Some(announce) = &self.announce {
+            announce.send_replace(batch.version);
+        }
     }
 
     fn persist(&self, batch: &Batch) -> Result<(), Failure> {

@@ -63,7 +63,7 @@ pub(super) enum Look {
     /// The disk waits for a batch.
     Idle,
     Busy,
-    /// A batch was not written. Nothing is to be decided before [`Line::reopen`].
+    /// A batch was not written.
     Failed,
 }
 
@@ -82,8 +82,13 @@ impl Line {
         Ok((line, thread.spawn(work)?))
     }
 
+    /// Whether a batch was not written: nothing is to be decided before [`Line::reopen`]. It is asked for every request.
+    pub(super) fn has_failed(&self) -> bool {
+        self.0.has_failed()
+    }
+
     pub(super) fn look(&self) -> Look {
-        match (self.0.has_failed(), self.0.desk().is_busy) {
+        match (self.has_failed(), self.0.desk().is_busy) {
             (true, _) => Look::Failed,
             (false, true) => Look::Busy,
             (false, false) => Look::Idle,
@@ -121,7 +126,7 @@ impl Line {
     fn wait(&self, until: impl Fn(&Desk) -> bool) {
         loop {
             let mut desk = self.0.desk();
-            if self.0.has_failed() || until(&desk) {
+            if self.has_failed() || until(&desk) {
                 return;
             }
             desk.writer.get_or_insert_with(std::thread::current);
@@ -139,7 +144,6 @@ impl Line {
     /// Writes a batch on this thread. The disk waits.
     pub(super) fn write_here(&self, batch: &mut Batch) {
         self.0.disk().serve(batch);
-        batch.clear();
     }
 
     /// Reads everything again: what is on disk is what counts.
@@ -172,20 +176,17 @@ impl Shared {
     /// Writes what lies on the desk, or waits until something does.
     fn work(&self) -> Goes {
         let mut desk = self.desk();
-        if !self.has_failed()
-            && let Some(mut batch) = desk.next.take()
-        {
+        if let Some(mut batch) = desk.next.take() {
+            // One that rests on one that failed is refused: perhaps nobody asks the writer anything any more.
+            let has_failed = self.has_failed();
             desk.wake_writer();
             drop(desk);
-            self.disk().serve(&mut batch);
-            batch.clear();
+            if has_failed {
+                batch.refuse()
+            } else {
+                self.disk().serve(&mut batch)
+            }
             self.desk().spare = Some(batch);
-            return Goes::On;
-        }
-        if let Some(mut batch) = desk.next.take() {
-            // It rests on one that failed, and perhaps nobody asks the writer anything any more.
-            drop(desk);
-            batch.refuse();
             return Goes::On;
         }
         if desk.is_over {

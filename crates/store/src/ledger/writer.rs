@@ -145,7 +145,7 @@ impl Writer {
             self.put();
             self.line.wait_for_room();
         }
-        if self.line.look() == Look::Failed {
+        if self.line.has_failed() {
             self.reopen();
         }
         if self.health == Health::Lost {
@@ -247,18 +247,22 @@ impl Writer {
     }
 
     fn write_here(&mut self) {
-        self.last = self.batch.answers.len();
-        self.grown += self.batch.entries.len();
+        self.count();
         self.line.write_here(&mut self.batch);
         self.forget();
     }
 
     /// Puts the batch down for the disk's thread.
     fn put(&mut self) {
-        self.last = self.batch.answers.len();
-        self.grown += self.batch.entries.len();
+        self.count();
         self.batch = self.line.put(std::mem::take(&mut self.batch));
         self.forget();
+    }
+
+    /// Notes what goes to the disk.
+    fn count(&mut self) {
+        self.last = self.batch.answers.len();
+        self.grown += self.batch.entries.len();
     }
 
     /// Forgets the oldest ids and records, when there are too many.

@@ -38,7 +38,7 @@ pub use end::{NewCapture, NewVoid};
 pub use list::HoldFilter;
 pub use place::NewHold;
 pub use refund::NewRefund;
-pub(super) use refund::{Part, again, stale_or};
+pub(super) use refund::{Part, again, drawn_from, stale_or};
 
 /// How many captures a hold remembers one by one; all of them are events.
 const MAX_RECEIPTS: usize = 50;

@@ -3,14 +3,14 @@
 //!
 //! What was captured for usage events is given back of them, the latest first, in the same commit: so reports show it.
 
-use farthing_ledger::{Command, Outcome, Step};
-use farthing_money::Amount;
+use farthing_ledger::{AccountId, Command, Outcome, Step};
+use farthing_money::{Amount, MoneyError};
 use serde::{Deserialize, Serialize};
 
 use super::doc::HoldDoc;
 use super::end::{as_number, spent};
 use super::{DrawKind, Hold, HoldDraw};
-use crate::budget::Refund;
+use crate::budget::{Draw, Refund};
 use crate::grant::{Grant as Drawn, Taken, refund_group};
 use crate::id::of_text;
 use crate::service::asset::AssetDoc;
@@ -116,8 +116,7 @@ impl Billing {
         let mut doc = was.doc.clone();
         let mut commands: Vec<Command> = plan.steps.into_iter().map(|step| step.command).collect();
         for (part, draw) in parts.iter().zip(&mut doc.hold.draws) {
-            let back =
-                Amount::sum(draws.iter().filter(|d| d.account == part.drawn.account).map(|d| d.amount))?;
+            let back = drawn_from(&draws, part.drawn.account)?;
             draw.refunded = draw.refunded.checked_add(back)?;
             commands.extend(again(cx, &mut draft, &on.wallet.asset, (part, back))?);
         }
@@ -148,6 +147,11 @@ impl Billing {
         }
         Ok(parts)
     }
+}
+
+/// What of `draws` is an account's.
+pub(in crate::service) fn drawn_from(draws: &[Draw], account: AccountId) -> Result<Amount, MoneyError> {
+    Amount::sum(draws.iter().filter(|draw| draw.account == account).map(|draw| draw.amount))
 }
 
 /// What comes back to a grant that ran out and is gone, is taken away at once: nobody sweeps it any more.

@@ -4,7 +4,7 @@
 //! A refund counts on the day on which it is made, as in any books: the figures of a day or a month that has ended, which somebody
 //! may have exported or invoiced, stay what they were. In all, the two meet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use farthing_ledger::record::{MAX_CHANGES, Order};
 use farthing_ledger::{AccountId, Command, Known, Net, Step, Timestamp};
@@ -23,7 +23,7 @@ use crate::service::document::{record_key, stored};
 use crate::service::event::EventKind;
 use crate::service::figures::Signed;
 use crate::service::grant::{Grant, grant_key};
-use crate::service::hold::{Hold, NewRefund, Part, again, stale_or};
+use crate::service::hold::{Hold, NewRefund, Part, again, drawn_from, stale_or};
 use crate::service::vendor::vendor_id;
 use crate::service::{
     ATTEMPTS, Billing, Cx, Draft, Fate, Named as _, PageQuery, ServiceError, Stored, input,
@@ -156,15 +156,18 @@ impl Billing {
         // Events of one hold are all in its asset.
         let asset = self.asset(cx, &first.was.doc.asset).await?;
         let mut sums = Sums::default();
+        // Events of one hold are mostly of one subject: what is above it is read once.
+        let subjects: BTreeSet<SubjectId> = backs.iter().filter_map(|back| back.was.doc.subject).collect();
+        let mut above = BTreeMap::new();
+        for subject in subjects {
+            above.insert(subject, self.ancestors(cx, subject).await?);
+        }
         for back in backs {
             let Back { was, amount } = back;
             let part = GivenBack { before: was.doc.refunded, amount: *amount, at: cx.now };
             let counts = was.doc.rated()?.counts_back(asset.chart().money, &part)?;
-            let ancestors = match was.doc.subject {
-                Some(subject) => self.ancestors(cx, subject).await?,
-                None => Vec::new(),
-            };
-            sums.add(asset.code(), counts, &ancestors)?;
+            let ancestors = was.doc.subject.and_then(|subject| above.get(&subject));
+            sums.add(asset.code(), counts, ancestors.map_or(&[], Vec::as_slice))?;
             let told = back.told(refund)?;
             let usage = &told.usage;
             draft.replace(cx, was, usage)?;
@@ -231,8 +234,7 @@ impl Billing {
         if !usage.refunded.is_zero() {
             let before = refund_draws(&taken, usage.refunded)?;
             for taken in &mut taken {
-                let back = before.iter().filter(|draw| draw.account == taken.grant.account);
-                taken.refunded = Amount::sum(back.map(|draw| draw.amount))?;
+                taken.refunded = drawn_from(&before, taken.grant.account)?;
             }
         }
         let draws = refund_draws(&taken, amount)?;
@@ -246,8 +248,7 @@ impl Billing {
         let mut draft = Draft::new();
         let mut commands: Vec<Command> = plan.steps.into_iter().map(|step| step.command).collect();
         for part in &parts {
-            let back = draws.iter().filter(|draw| draw.account == part.drawn.account);
-            let back = Amount::sum(back.map(|draw| draw.amount))?;
+            let back = drawn_from(&draws, part.drawn.account)?;
             commands.extend(again(cx, &mut draft, &asset, (part, back))?);
         }
         draft.steps(Step::group(commands));
