@@ -1,8 +1,10 @@
 //! The gate's own answers: challenges, refusals, and the headers of a paid answer. HTTP is mapped here and nowhere else.
 
 use bytes::Bytes;
-use farthing_protocol::{Problem, Receipt};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use farthing_protocol::{Problem, Receipt, UnixMs};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 
@@ -15,8 +17,8 @@ pub(crate) struct AnswerCode(pub(crate) &'static str);
 /// A whole answer of ours.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// An answer with this JSON problem as its body. Never stored: the next one may differ (C28).
 pub(crate) fn problem(status: StatusCode, json: String) -> Answer {
@@ -24,7 +26,7 @@ pub(crate) fn problem(status: StatusCode, json: String) -> Answer {
 }
 
 /// The headers of every problem, in the room of others.
-pub(crate) fn problem_headers(others: HeaderMap) -> HeaderMap {
+fn problem_headers(others: HeaderMap) -> HeaderMap {
     /// More room than this is given back: hyper keeps it for the connection's next request.
     const MOST: usize = 32;
     let mut headers = if others.capacity() > MOST { HeaderMap::new() } else { others };
@@ -34,8 +36,36 @@ pub(crate) fn problem_headers(others: HeaderMap) -> HeaderMap {
     headers
 }
 
+/// What a 402 asks for.
+pub(crate) struct Offered {
+    /// Challenges as header values, best first. At least one.
+    pub(crate) challenges: Vec<String>,
+    /// The problem.
+    pub(crate) json: String,
+    /// When it is asked.
+    pub(crate) at: UnixMs,
+}
+
+impl Offered {
+    /// The 402, with its headers in the room of others.
+    pub(crate) fn answer(self, others: HeaderMap) -> Answer {
+        let mut headers = problem_headers(others);
+        for challenge in self.challenges {
+            let value = HeaderValue::try_from(challenge).expect("it is a header value");
+            headers.append(WWW_AUTHENTICATE, value);
+        }
+        with_headers(StatusCode::PAYMENT_REQUIRED, headers, self.json)
+    }
+}
+
+/// Whether a text can be the value of a header: no control characters but tabs (RFC 9110, section 5.5). All of it is looked at,
+/// many bytes at once.
+pub(crate) fn is_header_value(text: &str) -> bool {
+    text.bytes().fold(true, |fine, byte| fine & ((byte >= b' ' && byte != 0x7f) || byte == b'\t'))
+}
+
 /// An answer with these headers and this JSON.
-pub(crate) fn with_headers(status: StatusCode, headers: HeaderMap, json: String) -> Answer {
+fn with_headers(status: StatusCode, headers: HeaderMap, json: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(json)));
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;

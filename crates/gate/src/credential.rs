@@ -193,9 +193,16 @@ fn put_back(headers: &mut HeaderMap, name: &HeaderName, values: Vec<HeaderValue>
     }
 }
 
-/// `Payment-*` and `Accept-Payment`.
 fn is_payment_header(name: &HeaderName) -> bool {
-    *name == ACCEPT_PAYMENT || name.as_str().starts_with("payment-")
+    is_payment_name(name.as_str())
+}
+
+/// `Payment-*` and `Accept-Payment`, in any case.
+pub(crate) fn is_payment_name(name: &str) -> bool {
+    const BEGIN: &str = "payment-";
+    let begin = name.get(..BEGIN.len());
+    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(BEGIN))
+        || name.eq_ignore_ascii_case("accept-payment")
 }
 
 /// Whether a trimmed list element uses the scheme `Payment`, in any case.

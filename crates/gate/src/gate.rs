@@ -11,13 +11,13 @@ use bytes::Bytes;
 use farthing_protocol::dialect::mpp::{self, BoundOffer, Issue, IssuedId};
 use farthing_protocol::ports::{ClaimStore, Clock, LeaseHolder, Refunder, StoreEpoch, Verifier};
 use farthing_protocol::{Binder, CredentialBuf, EncodedJson, PreparedProblem, Problem, ProblemKind, accept};
-use http::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Uri};
 use http_body::Body;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Offered};
 use crate::attempts::Attempts;
 use crate::body::{BodyReader, BoxError, GateBody, ReadError};
 use crate::builder::{GateBuilder, Unmatched};
@@ -421,6 +421,7 @@ impl Gate {
         self.offer(index, &Reason::Other(problem.clone()), asked, epoch, told)
     }
 
+    /// The same, for a store of this epoch.
     fn offer(
         &self,
         index: usize,
@@ -429,19 +430,37 @@ impl Gate {
         epoch: StoreEpoch,
         told: &mut Told,
     ) -> Answer {
-        let Some(priced) = &self.inner.routes[index].priced else { return answer::not_found() };
-        let expires = self.inner.clock.now().plus_ms(self.inner.challenge_lifetime_ms);
-        let mut headers = answer::problem_headers(headers);
+        match self.offered(index, reason, (accept, digest), epoch, told) {
+            Ok(offered) => offered.answer(headers),
+            Err(refused) => *refused,
+        }
+    }
+
+    /// The same, not put into an answer yet; or the answer that there is in its place.
+    pub(crate) fn offered(
+        &self,
+        index: usize,
+        reason: &Reason,
+        (accept, digest): (Option<&str>, Option<&str>),
+        epoch: StoreEpoch,
+        told: &mut Told,
+    ) -> Result<Offered, Box<Answer>> {
+        let Some(priced) = &self.inner.routes[index].priced else {
+            return Err(Box::new(answer::not_found()));
+        };
+        let at = self.inner.clock.now();
+        let expires = at.plus_ms(self.inner.challenge_lifetime_ms);
+        let mut challenges = Vec::with_capacity(priced.ways.len());
         let mut first_id: Option<IssuedId> = None;
         let mut append = |way: usize| {
             let issue = Issue { expires, nonce: self.inner.nonce(epoch), digest };
             let mut value = String::new();
             let id = priced.ways[way].prepared.issue(&issue, &mut value);
-            let Ok(value) = HeaderValue::try_from(value) else {
+            if !answer::is_header_value(&value) {
                 tracing::error!(route = %self.inner.routes[index].name, "a challenge cannot be written");
                 return;
-            };
-            headers.append(WWW_AUTHENTICATE, value);
+            }
+            challenges.push(value);
             first_id.get_or_insert(id);
         };
         match accept {
@@ -453,7 +472,7 @@ impl Gate {
             let detail = "The payment cannot be asked for.";
             let problem = Problem::new(ProblemKind::InternalPaymentError, "challenge_unwritable", detail);
             self.refused(told, problem.code);
-            return answer::refuse(&problem, None);
+            return Err(Box::new(answer::refuse(&problem, None)));
         };
         let (json, code) = match reason {
             Reason::Unpaid => {
@@ -464,7 +483,7 @@ impl Gate {
         let route = &*self.inner.routes[index].name;
         told.code = Some(code);
         self.inner.observer.observe(GateEvent::Offered { route, code });
-        answer::with_headers(StatusCode::PAYMENT_REQUIRED, headers, json)
+        Ok(Offered { challenges, json, at })
     }
 
     /// Tells the observer of an answer of our own.

@@ -41,6 +41,7 @@ mod route;
 pub mod server;
 mod settle;
 mod shared;
+mod unpaid;
 mod waits;
 
 pub use address::PrivateAddresses;

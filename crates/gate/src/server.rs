@@ -9,7 +9,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -25,13 +25,14 @@ use tokio::sync::watch;
 use crate::address::PrivateAddresses;
 use crate::gate::Gate;
 use crate::observe::{Lasting, Present};
-use crate::proxy::{Caller, Proxy};
+use crate::proxy::{Caller, ClientAddr, Proxy};
 
 mod activity;
 mod front;
 mod linger;
 mod peers;
 mod places;
+mod plain;
 mod tls;
 
 use activity::{Activity, InProgress, Limits, WatchedBody, WatchedIo};
@@ -39,6 +40,7 @@ pub use front::{Front, HEALTH_PATH, Switch};
 use front::{FrontBody, FrontFuture};
 use peers::Peers;
 use places::Places;
+use plain::{Ended, Plain};
 pub use tls::{Tls, TlsError};
 
 /// How connections are served.
@@ -177,7 +179,7 @@ impl Connection {
             tracing::debug!(%error, "a connection has no TCP_NODELAY");
         }
         let Some(tls) = self.front.tls.clone() else {
-            return self.speak(stream, watcher).await;
+            return self.speak(stream, watcher, closing).await;
         };
         let patience = Duration::from_millis(self.front.options.handshake_timeout_ms);
         let greeted = tokio::select! {
@@ -186,14 +188,14 @@ impl Connection {
             _ = closing.changed() => return,
         };
         match greeted {
-            Ok(Ok(stream)) => self.speak(stream, watcher).await,
+            Ok(Ok(stream)) => self.speak(stream, watcher, closing).await,
             Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
             Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),
         }
     }
 
     /// Speaks HTTP until the connection ends or keeps us waiting for too long.
-    async fn speak<S>(self, stream: S, watcher: Watcher)
+    async fn speak<S>(self, stream: S, watcher: Watcher, mut closing: watch::Receiver<()>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -203,23 +205,36 @@ impl Connection {
             idle_ms: front.options.idle_timeout_ms,
             stall_ms: front.options.stall_timeout_ms,
         };
+        // What served first is let go when it is exchanged, however long the connection stays.
+        drop(front);
         let activity = Arc::new(Activity::default());
-        let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(&activity)));
+        let mut overdue = pin!(activity.overdue(limits));
+        let mut io = WatchedIo::new(stream, Arc::clone(&activity));
+        let client = ClientAddr(address);
+        let plain = Plain { io: &mut io, activity: &activity, switch: &switch, client };
+        let ended = tokio::select! {
+            biased;
+            ended = plain.serve(&mut closing) => ended,
+            why = &mut overdue => return tracing::debug!(%address, %why, "a connection is closed"),
+        };
+        match ended {
+            Ok(Ended::Other(bytes)) => io.put_back(bytes),
+            Ok(Ended::Closed) => return,
+            Err(error) => return tracing::debug!(%error, "a connection ended early"),
+        }
         let (watched, caller) = (Arc::clone(&activity), Arc::new(Caller::new(address)));
+        let builder = switch.now().builder.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| Answering {
             in_progress: Some(InProgress::begin(&watched, request.version())),
             answer: switch.now().answer(request, &caller),
         });
-        let connection = front.builder.serve_connection(io, service).into_owned();
-        // What served first is let go when it is exchanged, however long the connection stays.
-        drop(front);
-        let connection = watcher.watch(connection);
+        let connection = watcher.watch(builder.serve_connection(TokioIo::new(io), service));
         tokio::select! {
             ended = connection => if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
             },
             // Dropped, a connection is closed, and what it was serving is told so.
-            why = activity.overdue(limits) => tracing::debug!(%address, %why, "a connection is closed"),
+            why = &mut overdue => tracing::debug!(%address, %why, "a connection is closed"),
         }
     }
 }

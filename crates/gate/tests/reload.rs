@@ -155,8 +155,15 @@ async fn prices_change_and_live_challenges_stay_good() {
     let mut kept = TcpStream::connect(world.address).await.unwrap();
     assert_eq!(on(&mut kept, "/paid/x").await, 402);
     assert_eq!(on(&mut kept, "/extra").await, 200, "free, by the route for the rest");
-    world.reload(|gate| gate.route(Route::priced([Method::GET], "/extra", [harness::offer(&world.rail, 7)])));
+    // One on which nothing was paid or free is another kind of connection.
+    let mut unpaying = TcpStream::connect(world.address).await.unwrap();
+    assert_eq!(on(&mut unpaying, "/paid/gift").await, 402);
+    world.reload(|gate| {
+        gate.route(Route::priced([Method::GET], "/extra", [harness::offer(&world.rail, 7)]))
+            .route(Route::free([Method::GET], "/paid/gift"))
+    });
     assert_eq!(on(&mut kept, "/extra").await, 402);
+    assert_eq!(on(&mut unpaying, "/paid/gift").await, 200);
     let headers = format!("Authorization: {}\r\n", harness::answer(&unpaid.challenges()[0], "0x1"));
     assert_eq!(world.call("/paid/x", &headers).await.status, 200);
     assert_eq!(world.call("/paid/x", &headers).await.status, 403, "once");

@@ -132,6 +132,7 @@ impl Drop for Ending {
             reference: by.and_then(|by| by.reference.as_deref()),
             payer: by.and_then(|by| by.payer.as_deref()),
         };
-        self.span.in_scope(|| self.gate.inner().observer.observe(GateEvent::Ended(&end)));
+        let _entered = (!self.span.is_disabled()).then(|| self.span.enter());
+        self.gate.inner().observer.observe(GateEvent::Ended(&end));
     }
 }

@@ -19,6 +19,7 @@ use http::{HeaderName, HeaderValue, Uri};
 
 pub(crate) use caller::Caller;
 pub use forward::Proxy;
+pub(crate) use refuse::is_host_text;
 pub(crate) use stream::UploadWatch;
 pub use stream::{ProxyBody, UpstreamBodyError};
 

@@ -72,7 +72,7 @@ fn is_host(authority: &Authority) -> bool {
 }
 
 /// A host and a port have no user, path, list, space or control character in them.
-fn is_host_text(text: &[u8]) -> bool {
+pub(crate) fn is_host_text(text: &[u8]) -> bool {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(b);
     !text.is_empty() && text.iter().all(plain)
 }

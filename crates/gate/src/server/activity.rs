@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -184,6 +185,12 @@ impl InProgress {
         Self { activity: Arc::clone(activity), ours: true }
     }
 
+    /// A request that has an answer, which the client has to take.
+    pub(super) fn answering(activity: &Arc<Activity>) -> Self {
+        activity.requests.fetch_add(Requests::TURN + Requests::IN_PROGRESS, Relaxed);
+        Self { activity: Arc::clone(activity), ours: false }
+    }
+
     /// Its answer's body; from here on it is the client that has to take it.
     pub(super) fn answered<B>(mut self, inner: B) -> WatchedBody<B> {
         self.wait_for_client();
@@ -251,11 +258,18 @@ pub(super) struct WatchedIo<S> {
     activity: Arc<Activity>,
     /// Bytes that the socket took.
     written: u64,
+    /// What is read first.
+    put_back: Bytes,
 }
 
 impl<S> WatchedIo<S> {
     pub(super) const fn new(inner: S, activity: Arc<Activity>) -> Self {
-        Self { inner: Joined::new(inner), activity, written: 0 }
+        Self { inner: Joined::new(inner), activity, written: 0, put_back: Bytes::new() }
+    }
+
+    /// Lets these bytes be read again, before all others.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        self.put_back = bytes;
     }
 
     fn note(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -274,6 +288,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedIo<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.put_back.is_empty() {
+            let fits = self.put_back.len().min(buffer.remaining());
+            buffer.put_slice(&self.put_back.split_to(fits));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.inner).poll_read(cx, buffer)
     }
 }

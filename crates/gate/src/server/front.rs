@@ -22,13 +22,15 @@ use tokio::time::Instant;
 use super::ServerOptions;
 use super::activity::Activity;
 use super::linger::linger;
+use super::plain::Head;
 use super::tls::Tls;
-use crate::answer::{method_not_allowed, plain};
+use crate::answer::{Answer, Offered, method_not_allowed, plain};
 use crate::gate::Gate;
 use crate::layer::{GateFuture, GateService};
 use crate::observe::turned_away;
 use crate::passing::{DeliveryBody, GateResponseBody};
-use crate::proxy::{Caller, Proxy, ProxyBody};
+use crate::proxy::{Caller, ClientAddr, Proxy, ProxyBody, is_host_text};
+use crate::unpaid::Unpaid;
 
 /// The path that says whether the server works.
 pub const HEALTH_PATH: &str = "/healthz";
@@ -123,6 +125,14 @@ impl Front {
             return GateFuture::now(refused.map(|body| GateResponseBody::Service(DeliveryBody::free(body))));
         }
         self.gated.answer(linger(request), caller.client, |proxy| proxy.told(Arc::clone(caller)))
+    }
+
+    /// What a request is answered that its head says all about; none, and nothing told, where the gate or the proxy want more.
+    pub(super) fn unpaid(&self, head: Head<'_>, client: ClientAddr) -> Option<Result<Offered, Box<Answer>>> {
+        // What would be refused is not answered here; with no body and no upgrade, only the host is left to look at.
+        let is_plain = head.lines <= self.options.max_headers && is_host_text(head.host);
+        let request = Unpaid { path: head.path, headers: head.kept, client };
+        if is_plain && request.path != HEALTH_PATH { self.gate.ask_at_once(&request) } else { None }
     }
 
     fn refused(&self, request: &Request<Incoming>) -> Option<Response<ProxyBody>> {
