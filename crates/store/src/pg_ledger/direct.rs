@@ -18,7 +18,10 @@ use super::sql::Session;
 use crate::postgres::PgUrl;
 use crate::postgres::error::PgError;
 use crate::postgres::serving::Serving;
-use crate::postgres::session::{Access, READ, within};
+use crate::postgres::session::{Access, within};
+
+/// How long a look may take here, before it is left to the follower.
+const SOON: Duration = Duration::from_secs(2);
 
 /// How long after it could not be made the connection is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -63,7 +66,7 @@ impl Direct {
             return false;
         };
         let looking = async { Ok(self.look.look(session).await) };
-        match serving.during(within(READ, "looking at the log", looking)).await {
+        match serving.during(within(SOON, "looking at the log", looking)).await {
             Ok(Ok(Seen::All(ends))) => {
                 if !ends.is_durable() && line.told.elapsed() >= ORPHANED {
                     line.told = Instant::now();

@@ -4,7 +4,8 @@
 //! decides in memory with [`farthing_ledger::Engine`], appends and commits: two round trips, one writer in a process, and
 //! processes take turns (`batch`). The commit is then made durable for many batches at once, and only then anybody is answered
 //! or shown what was written (`flush`). Readers are answered from memory, once the log was asked whether it has moved
-//! (`follower`). Whatever goes wrong, the log tells: books that differ from it are read again.
+//! (`look`): by themselves, where they ask (`direct`), or once for many (`follower`). Whatever goes wrong, the log tells: books that
+//! differ from it are read again.
 //!
 //! No row of an account is locked and none is read while serving; nothing rests on which process answered, nor on an isolation
 //! level. It decides nothing itself.

@@ -51,12 +51,14 @@ async fn a_question_that_is_left_alone_holds_up_nobody() {
     let databases = Databases::new(cluster, Tuning::new(1));
     let [here, there] = two(&databases).await;
     for id in 1..=20 {
-        let mut left = Box::pin(held(&there));
-        tokio::select! {
-            biased;
-            got = left.as_mut() => panic!("it was answered {got} before anything could come back"),
-            () = std::future::ready(()) => {}
-        }
+        let left = loop {
+            let mut asked = Box::pin(held(&there));
+            tokio::select! {
+                biased;
+                got = asked.as_mut() => assert_eq!(got, id - 1, "it was answered at once"),
+                () = std::future::ready(()) => break asked,
+            }
+        };
         assert!(!there.direct.is_ready());
         place(&here, id).await;
         let answered = tokio::time::timeout(Duration::from_secs(5), held(&there)).await;
