@@ -77,8 +77,8 @@ async fn one_size(cluster: &Cluster, shape: Shape<'_>) {
             [young, shape].map(|shape| measure(shape, Until::Seconds(SECONDS), || server::cpu(cluster)));
         rounds.push((old, young));
     }
-    let starts = starts(cluster, shape);
     let (rows, proof) = prove(shape.url).await;
+    let starts = starts(cluster, shape);
     let rate = rounds.iter().map(|(old, _)| old.pairs_a_second()).max().unwrap_or_default();
     let common = |of: fn(&(Measured, Measured)) -> u64| middle(rounds.iter().map(of).collect());
     let best = |of: fn(&Measured) -> &Vec<u64>| {

@@ -4,8 +4,8 @@
 //! `cargo bench -p farthing-store --bench pg_ledger`. It starts a server of its own, with `fsync` on. Every answer was on disk
 //! when it was given. While the pairs run, one task in each process reads balances, one after the other. First callers come to as
 //! many pairs as they can, which saturates the CPUs, then they are offered a pace (`-- paced` for that alone). With `-- age [ENTRIES]`
-//! it lets one ledger grow to ten million entries instead (or so many), and shows at each size what a pair, a balance and a start
-//! after a crash cost. With `-- backup` it shows what an old snapshot of the database costs those who write.
+//! it lets one ledger grow to ten million entries instead (or so many), and shows at each size what a pair, a balance, a start
+//! after a crash and a proof cost. With `-- backup` it shows what an old snapshot of the database costs those who write.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
