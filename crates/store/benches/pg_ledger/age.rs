@@ -1,5 +1,5 @@
-//! One ledger that grows: at each size, what a pair, a balance and a start after a crash cost, with a young ledger beside it in
-//! the same rounds.
+//! One ledger that grows: at each size, what a pair, a balance, a start after a crash and a proof cost, with a young ledger beside it
+//! in the same rounds.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ struct Starts {
 pub async fn age(most: u64) {
     let cluster = cluster();
     println!(
-        "{:>10} {:>8} {:>8} {:>9} {:>7} {:>10} {:>7} {:>11} {:>11} {:>9} {:>9} {:>9} {:>8}",
+        "{:>10} {:>8} {:>8} {:>9} {:>7} {:>10} {:>7} {:>11} {:>11} {:>9} {:>9} {:>9} {:>8} {:>9} {:>9}",
         "entries",
         "pairs/s",
         "young %",
@@ -44,7 +44,9 @@ pub async fn age(most: u64) {
         "start",
         "server",
         "after it",
-        "MiB"
+        "MiB",
+        "verify",
+        "rows/s"
     );
     let (few, many) = (cluster.database(), cluster.database());
     begin(&few, FEW).await;
@@ -53,13 +55,11 @@ pub async fn age(most: u64) {
     let sizes = [1_000, 30_000, 300_000, 1_000_000, 3_000_000, 10_000_000];
     for entries in sizes.into_iter().filter(|size| *size <= most) {
         let (url, wallets) = if entries <= 1_000 { (&few, FEW) } else { (&many, ACCOUNTS) };
-        let shape = Shape { url, wallets, in_flight: IN_FLIGHT };
+        let shape = Shape::saturating(url, wallets, IN_FLIGHT);
         let grow = Shape { in_flight: 1_024, ..shape };
         measure(grow, Until::Entries(entries), || Duration::ZERO);
         one_size(&cluster, shape).await;
     }
-    let report = verify_database(&PgUrl::parse(&many).unwrap(), 0).await.unwrap().unwrap();
-    println!("proved: {} entries", report.entries);
     super::print_load();
 }
 
@@ -72,11 +72,12 @@ async fn one_size(cluster: &Cluster, shape: Shape<'_>) {
     for _ in 0..ROUNDS {
         let url = cluster.database();
         begin(&url, FEW).await;
-        let young = Shape { url: &url, wallets: FEW, in_flight: IN_FLIGHT };
+        let young = Shape::saturating(&url, FEW, IN_FLIGHT);
         let [young, old] =
             [young, shape].map(|shape| measure(shape, Until::Seconds(SECONDS), || server::cpu(cluster)));
         rounds.push((old, young));
     }
+    let (rows, proof) = prove(shape.url).await;
     let starts = starts(cluster, shape);
     let rate = rounds.iter().map(|(old, _)| old.pairs_a_second()).max().unwrap_or_default();
     let common = |of: fn(&(Measured, Measured)) -> u64| middle(rounds.iter().map(of).collect());
@@ -84,7 +85,7 @@ async fn one_size(cluster: &Cluster, shape: Shape<'_>) {
         rounds.iter().map(|(old, _)| percentile(of(old), 99)).min().unwrap_or_default()
     };
     println!(
-        "{entries:>10} {rate:>8} {:>8} {:>9} {:>7} {:>10} {:>7} {:>11} {:>11} {:>9.0?} {:>9.0?} {:>9.0?} {mib:>8}",
+        "{entries:>10} {rate:>8} {:>8} {:>9} {:>7} {:>10} {:>7} {:>11} {:>11} {:>9.0?} {:>9.0?} {:>9.0?} {mib:>8} {:>9.1?} {:>9}",
         common(|(old, young)| old.pairs_a_second() * 100 / young.pairs_a_second().max(1)),
         common(|(old, _)| old.cpu_a_pair().0),
         common(|(_, young)| young.cpu_a_pair().0),
@@ -95,7 +96,16 @@ async fn one_size(cluster: &Cluster, shape: Shape<'_>) {
         starts.process,
         starts.server,
         starts.after_it,
+        proof,
+        rows * 1_000 / u64::try_from(proof.as_millis()).unwrap().max(1),
     );
+}
+
+/// What `farthing ledger verify` calls, while nobody else uses the ledger: entries, and how long it took.
+async fn prove(url: &str) -> (u64, Duration) {
+    let started = Instant::now();
+    let report = verify_database(&PgUrl::parse(url).unwrap(), 0).await.unwrap().unwrap();
+    (report.entries, started.elapsed())
 }
 
 /// Kills, and starts again: the processes alone, the best of three; then the server with them.

@@ -35,7 +35,7 @@ pub async fn backup(rounds: u64, seconds: u64) {
             client.batch_execute("COMMIT").await.unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        let shape = Shape { url: &url, wallets: ACCOUNTS, in_flight: IN_FLIGHT };
+        let shape = Shape::saturating(&url, ACCOUNTS, IN_FLIGHT);
         let measured = measure(shape, Until::Seconds(seconds), || server::cpu(&cluster));
         let (own, server) = measured.cpu_a_pair();
         println!(

@@ -13,11 +13,12 @@ use farthing_store::PgUrl;
 use farthing_store::pg_ledger::PgLedger;
 
 use super::cpu::Cpu;
+use super::pace::Pace;
 use super::world::{Ids, NOW_MS, capture, hold, wallet};
 
 pub const PROCESSES: u64 = 2;
 
-/// What a child is told: URL, its number, wallets, callers, until when.
+/// What a child is told: URL, its number, wallets, callers, until when, pairs a second that are offered to it (0: as many as it can).
 pub const TOLD: &str = "FARTHING_BENCH_PG_LEDGER";
 
 /// When callers stop.
@@ -57,24 +58,58 @@ pub struct Shape<'a> {
     pub url: &'a str,
     pub wallets: u64,
     pub in_flight: u64,
+    /// Pairs a second that are offered; as many as callers come to when none.
+    pub pace: Option<u64>,
 }
 
-/// One caller, which holds, waits, captures, waits; gives how long each hold took, in microseconds.
-async fn call(ledger: Arc<PgLedger>, seed: u64, wallets: u64, stop: Arc<AtomicBool>) -> Vec<u64> {
+impl<'a> Shape<'a> {
+    /// Callers that never rest.
+    pub const fn saturating(url: &'a str, wallets: u64, in_flight: u64) -> Self {
+        Self { url, wallets, in_flight, pace: None }
+    }
+}
+
+/// When the pairs of callers begin.
+#[derive(Debug, Clone)]
+enum Drive {
+    /// When the one before has ended, until told to stop.
+    Saturating(Arc<AtomicBool>),
+    Paced(Arc<Pace>),
+}
+
+impl Drive {
+    /// When the next pair was due; none when it is not to begin.
+    async fn next(&self) -> Option<Instant> {
+        match self {
+            Self::Saturating(stop) => (!stop.load(Ordering::Relaxed)).then(Instant::now),
+            Self::Paced(pace) => pace.next().await,
+        }
+    }
+}
+
+/// How long each hold took from when it was due, and how much of that it had not begun, in microseconds.
+#[derive(Debug, Default)]
+struct Called {
+    holds: Vec<u64>,
+    late: Vec<u64>,
+}
+
+/// One caller, which holds, waits, captures, waits.
+async fn call(ledger: Arc<PgLedger>, seed: u64, wallets: u64, drive: Drive) -> Called {
     let (mut ids, mut dice) = (Ids::new(seed + 100), Dice::new(seed));
     let now = Timestamp::from_unix_ms(NOW_MS);
-    let mut latencies = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
+    let mut called = Called::default();
+    while let Some(due) = drive.next().await {
+        called.late.push(micros(due.elapsed()));
         let hold = hold(&mut ids, &mut dice, wallets);
-        let asked = Instant::now();
         let outcome = ledger.transact(now, vec![Step::single(Command::Hold(hold))]).await.unwrap();
-        latencies.push(micros(asked.elapsed()));
+        called.holds.push(micros(due.elapsed()));
         assert_eq!(outcome, [Outcome::Applied]);
         let post = capture(&mut ids, hold.transfer.id);
         let outcome = ledger.transact(now, vec![Step::single(Command::Post(post))]).await.unwrap();
         assert_eq!(outcome, [Outcome::Applied]);
     }
-    latencies
+    called
 }
 
 /// Balances read one after the other while others write.
@@ -124,7 +159,7 @@ pub async fn child(told: &str) {
     let words: Vec<&str> = told.split(' ').collect();
     let number = |place: usize| words[place].parse::<u64>().unwrap();
     let (url, who, wallets, callers) = (words[0], number(1), number(2), number(3));
-    let until = Until::read(words[4]);
+    let (until, pace) = (Until::read(words[4]), number(5));
     let ledger = Arc::new(PgLedger::open(PgUrl::parse(url).unwrap(), who).await.unwrap());
     if matches!(until, Until::First) {
         let hold = hold(&mut Ids::new(who), &mut Dice::new(who), wallets);
@@ -138,8 +173,12 @@ pub async fn child(told: &str) {
     let (stop, before) = (Arc::new(AtomicBool::new(false)), Cpu::now());
     // No two processes draw the same ids.
     let seed = rand_seed(who);
+    // Processes take turns.
+    let after = || Duration::from_secs(who) / u32::try_from(pace * PROCESSES).unwrap();
+    let pace = (pace > 0).then(|| Pace::start(pace, after()));
+    let drive = pace.clone().map_or_else(|| Drive::Saturating(Arc::clone(&stop)), Drive::Paced);
     let tasks: Vec<_> = (0..callers)
-        .map(|caller| tokio::spawn(call(Arc::clone(&ledger), seed + caller, wallets, Arc::clone(&stop))))
+        .map(|caller| tokio::spawn(call(Arc::clone(&ledger), seed + caller, wallets, drive.clone())))
         .collect();
     let reads = tokio::spawn(read_balances(Arc::clone(&ledger), wallets, Arc::clone(&stop)));
     let trips = tokio::spawn(ask_for_nothing(url.to_owned(), Arc::clone(&stop)));
@@ -154,13 +193,17 @@ pub async fn child(told: &str) {
         Until::Killed => std::future::pending().await,
     }
     stop.store(true, Ordering::Relaxed);
-    let mut holds = Vec::new();
+    pace.iter().for_each(|pace| pace.stop());
+    let (mut holds, mut late) = (Vec::new(), Vec::new());
     for task in tasks {
-        holds.extend(task.await.unwrap());
+        let called = task.await.unwrap();
+        holds.extend(called.holds);
+        late.extend(called.late);
     }
     let (reads, trips) = (reads.await.unwrap(), trips.await.unwrap());
     let cpu = micros(Cpu::now().since(before).all);
-    for (name, values) in [("holds", holds), ("reads", reads), ("trips", trips), ("cpu", vec![cpu])] {
+    let measured = [("holds", holds), ("late", late), ("reads", reads), ("trips", trips), ("cpu", vec![cpu])];
+    for (name, values) in measured {
         let values: Vec<String> = values.iter().map(u64::to_string).collect();
         say(&format!("{name} {}", values.join(" ")));
     }
@@ -179,8 +222,9 @@ fn rand_seed(who: u64) -> u64 {
 #[derive(Debug, Default)]
 pub struct Measured {
     pub elapsed: Duration,
-    /// Sorted, in microseconds, as are the next two.
+    /// Sorted, in microseconds, as are the next three.
     pub holds: Vec<u64>,
+    pub late: Vec<u64>,
     pub reads: Vec<u64>,
     pub trips: Vec<u64>,
     /// CPU time of the processes.
@@ -213,8 +257,9 @@ pub struct Running {
 
 impl Running {
     pub fn start(shape: Shape<'_>, who: u64, until: Until) -> Self {
-        let Shape { url, wallets, in_flight } = shape;
-        let told = format!("{url} {who} {wallets} {} {}", in_flight / PROCESSES, until.text());
+        let Shape { url, wallets, in_flight, pace } = shape;
+        let (callers, pace) = (in_flight / PROCESSES, pace.unwrap_or(0) / PROCESSES);
+        let told = format!("{url} {who} {wallets} {callers} {} {pace}", until.text());
         let mut process = Process::new(std::env::current_exe().unwrap());
         process.env(TOLD, told).stdin(Stdio::piped()).stdout(Stdio::piped());
         if matches!(until, Until::Killed) {
@@ -275,6 +320,7 @@ pub fn measure(shape: Shape<'_>, until: Until, server_cpu: impl Fn() -> Duration
             let values = values.split_whitespace().map(|value| value.parse::<u64>().unwrap());
             match name {
                 "holds" => measured.holds.extend(values),
+                "late" => measured.late.extend(values),
                 "reads" => measured.reads.extend(values),
                 "trips" => measured.trips.extend(values),
                 _ => measured.cpu += Duration::from_micros(values.sum()),
@@ -283,7 +329,8 @@ pub fn measure(shape: Shape<'_>, until: Until, server_cpu: impl Fn() -> Duration
     }
     measured.server_cpu = server_cpu().saturating_sub(before);
     running.into_iter().for_each(Running::end);
-    for values in [&mut measured.holds, &mut measured.reads, &mut measured.trips] {
+    let Measured { holds, late, reads, trips, .. } = &mut measured;
+    for values in [holds, late, reads, trips] {
         values.sort_unstable();
     }
     measured

@@ -2,9 +2,10 @@
 //! floor of the same server beside it: the same rows, inserted in batches by one connection that does nothing else.
 //!
 //! `cargo bench -p farthing-store --bench pg_ledger`. It starts a server of its own, with `fsync` on. Every answer was on disk
-//! when it was given. While the pairs run, one task in each process reads balances, one after the other. With `-- age [ENTRIES]`
-//! it lets one ledger grow to ten million entries instead (or so many), and shows at each size what a pair, a balance and a start
-//! after a crash cost. With `-- backup` it shows what an old snapshot of the database costs those who write.
+//! when it was given. While the pairs run, one task in each process reads balances, one after the other. First callers come to as
+//! many pairs as they can, which saturates the CPUs, then they are offered a pace (`-- paced` for that alone). With `-- age [ENTRIES]`
+//! it lets one ledger grow to ten million entries instead (or so many), and shows at each size what a pair, a balance, a start
+//! after a crash and a proof cost. With `-- backup` it shows what an old snapshot of the database costs those who write.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -20,6 +21,8 @@ mod begin;
 mod cpu;
 mod floor;
 mod load;
+mod pace;
+mod paced;
 mod server;
 #[path = "../ledger/world.rs"]
 mod world;
@@ -56,6 +59,10 @@ fn main() {
     }
     let seconds = if arguments.iter().any(|argument| argument == "quick") { 2 } else { 6 };
     let cluster = cluster();
+    if arguments.iter().any(|argument| argument == "paced") {
+        runtime.block_on(paced::paced(&cluster, seconds));
+        return print_load();
+    }
     println!(
         "{:<16} {:>9} {:>8} {:>8} {:>9} {:>9} {:>11} {:>11} {:>11} {:>12} {:>13}",
         "accounts",
@@ -75,7 +82,7 @@ fn main() {
             let floor = runtime.block_on(floor(&cluster.database(), in_flight, seconds));
             let url = cluster.database();
             runtime.block_on(begin(&url, wallets));
-            let shape = Shape { url: &url, wallets, in_flight };
+            let shape = Shape::saturating(&url, wallets, in_flight);
             let measured = measure(shape, Until::Seconds(seconds), || server::cpu(&cluster));
             let ((own, server), of) =
                 (measured.cpu_a_pair(), |values: &[u64], percent| ms(percentile(values, percent)));
@@ -91,6 +98,7 @@ fn main() {
             runtime.block_on(verify_database(&PgUrl::parse(&url).unwrap(), 0)).unwrap().unwrap();
         }
     }
+    runtime.block_on(paced::paced(&cluster, seconds));
     print_load();
 }
 

@@ -4,7 +4,8 @@
 //! decides in memory with [`farthing_ledger::Engine`], appends and commits: two round trips, one writer in a process, and
 //! processes take turns (`batch`). The commit is then made durable for many batches at once, and only then anybody is answered
 //! or shown what was written (`flush`). Readers are answered from memory, once the log was asked whether it has moved
-//! (`follower`). Whatever goes wrong, the log tells: books that differ from it are read again.
+//! (`look`): by themselves, where they ask (`direct`), or once for many (`follower`). Whatever goes wrong, the log tells: books that
+//! differ from it are read again.
 //!
 //! No row of an account is locked and none is read while serving; nothing rests on which process answered, nor on an isolation
 //! level. It decides nothing itself.
@@ -35,11 +36,13 @@ mod append;
 mod audit;
 mod batch;
 mod desk;
+mod direct;
 mod error;
 mod flush;
 mod follower;
 mod home;
 mod log;
+mod look;
 mod plan;
 mod reader;
 mod recover;
@@ -51,10 +54,12 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use direct::Direct;
 use error::Failure;
 use flush::{Flush, Flusher, Syncing, Waiting};
-use follower::{Ends, Follower, Fresh, Reading};
+use follower::{Follower, Fresh, Reading};
 use home::Home;
+use look::{Ends, Look};
 use reader::{Reader, Shown, Used};
 use sql::{Session, Sql};
 use view::{SharedView, View};
@@ -85,6 +90,7 @@ pub struct PgLedger {
     place: Place,
     queue: Option<mpsc::Sender<Request>>,
     fresh: Option<mpsc::Sender<Fresh>>,
+    direct: Direct,
     flusher: Option<mpsc::Sender<Flush>>,
     reading: Reading,
     syncing: Syncing,
@@ -159,18 +165,14 @@ impl PgLedger {
         let session = syncing.lock().await.session().await?;
         recovery.secure(session, &log).await?;
         let writer = Writer::new(log, connector(Access::Write, None), recovery.clone(), view.clone());
-        let follower = Follower {
-            recovery,
-            reading: reader(),
-            view: view.clone(),
-            commits: commits.clone(),
-            unmarked: None,
-        };
+        let look = Look { shard: place.shard, view: view.clone(), commits: commits.clone() };
+        let direct = Direct::new(Arc::clone(&place.url), look.clone());
+        let follower = Follower { recovery, reading: reader(), look, unmarked: None };
         let reading = reader();
         let following = home.handle().spawn(follower.run(asked));
         let tasks = vec![flushing, tokio::spawn(writer.run(requests)), following];
         let (queue, fresh, flusher) = (Some(queue), Some(fresh), Some(flusher));
-        Ok(Self { place, queue, fresh, flusher, reading, syncing, view, commits, tasks, _home: home })
+        Ok(Self { place, queue, fresh, direct, flusher, reading, syncing, view, commits, tasks, _home: home })
     }
 
     /// Answers what is queued, and ends.
@@ -193,10 +195,7 @@ impl PgLedger {
 
     /// Waits until the view is what the log is now, as far as that is on disk.
     async fn refresh(&self) -> Result<(), StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let queue = self.fresh.as_ref().ok_or(StoreError::Closed)?;
-        queue.send(reply).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        self.direct.refresh(self.fresh.as_ref().ok_or(StoreError::Closed)?).await
     }
 
     /// Asks, and once more on another connection where the first one broke.

@@ -2,6 +2,8 @@
 
 use farthing_ledger::TransferId;
 use farthing_ledger::journal::{Event, Head};
+use futures_util::future::join;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use super::error::Failure;
@@ -90,16 +92,17 @@ pub(super) async fn pages(
     mut each: impl FnMut(&Row) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let statement = client.prepare(sql).await?;
-    loop {
-        let rows = client.query(&statement, &[&shard, &after, &PAGE]).await?;
-        for row in &rows {
-            each(row)?;
-        }
-        match rows.last() {
-            Some(last) if rows.len() >= usize::try_from(PAGE).unwrap_or(0) => after = last.try_get(cursor)?,
-            _ => return Ok(()),
-        }
+    let mut rows = client.query(&statement, &[&shard, &after, &PAGE]).await?;
+    while let Some(last) = rows.last().filter(|_| rows.len() >= usize::try_from(PAGE).unwrap_or(0)) {
+        after = last.try_get(cursor)?;
+        // The database reads the next page while we look at this one.
+        let params: [&(dyn ToSql + Sync); 3] = [&shard, &after, &PAGE];
+        let looking = async { rows.iter().try_for_each(&mut each) };
+        let (next, looked) = join(client.query(&statement, &params), looking).await;
+        looked?;
+        rows = next?;
     }
+    rows.iter().try_for_each(each)
 }
 
 /// The head of the journal just before entry `seq`.

@@ -17,10 +17,14 @@ statements! {
          LEFT JOIN LATERAL
              (SELECT seq, version FROM ledger_durable WHERE shard = $1 ORDER BY version DESC LIMIT 1) d ON true";
     Tail = "SELECT seq, body, hash FROM ledger_journal WHERE shard = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-    /// From an entry that is known on, as far as is on disk.
-    DurableTail = "SELECT seq, body, hash FROM ledger_journal WHERE shard = $1 AND seq >= $2
-         AND seq <= coalesce(
-             (SELECT seq FROM ledger_durable WHERE shard = $1 ORDER BY version DESC LIMIT 1), 0) ORDER BY seq LIMIT $3";
+    /// The same, with the entries from one that is known on, as far as is on disk; one row where there is none.
+    Look = "SELECT e.seq, e.version, coalesce(d.seq, 0), coalesce(d.version, 0), j.seq, j.body, j.hash FROM
+             (SELECT seq, version FROM ledger_end WHERE shard = $1 ORDER BY version DESC LIMIT 1) e
+         LEFT JOIN LATERAL
+             (SELECT seq, version FROM ledger_durable WHERE shard = $1 ORDER BY version DESC LIMIT 1) d ON true
+         LEFT JOIN LATERAL
+             (SELECT seq, body, hash FROM ledger_journal WHERE shard = $1 AND seq >= $2 AND seq <= d.seq
+              ORDER BY seq LIMIT $3) j ON true";
     Used = "SELECT body, hash FROM ledger_journal WHERE shard = $1 AND id = ANY($2) AND id IS NOT NULL";
     Ended = "SELECT body, hash, ends FROM ledger_journal WHERE shard = $1 AND ends = ANY($2) AND ends IS NOT NULL";
     /// One look-up a name, whatever the planner thinks of the table.

@@ -20,6 +20,7 @@ use crate::postgres::session::Access;
 use crate::testkit::postgres::Cluster;
 
 mod crash;
+mod fresh;
 mod plans;
 mod race;
 

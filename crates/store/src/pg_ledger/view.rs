@@ -62,11 +62,38 @@ impl View {
             self.chain.rewind(before);
             return Step::Diverged;
         }
+        self.add(sealed, before)
+    }
+
+    /// Takes entries over that follow each other, as whoever read or sealed them has made sure. What they follow is looked at here.
+    fn take_run(&mut self, run: &[Sealed]) -> Step {
+        let seq = self.head().seq;
+        let mut news = run.iter().skip_while(|sealed| sealed.entry.seq <= seq);
+        let first = news.next().map_or(Step::Taken, |first| self.take(first));
+        if first != Step::Taken {
+            return first;
+        }
+        for sealed in news {
+            let before = self.head();
+            if sealed.entry.seq != before.seq + 1 {
+                return Step::Gap;
+            }
+            if self.add(sealed, before) != Step::Taken {
+                return Step::Diverged;
+            }
+        }
+        Step::Taken
+    }
+
+    /// Adds the next entry up.
+    fn add(&mut self, sealed: &Sealed, before: Head) -> Step {
+        let Sealed { entry, hash } = sealed;
         if self.replay.add(entry).is_err() {
             // Stays where it was, so that whoever comes next finds out too, and the view is made anew.
             self.chain.rewind(before);
             return Step::Diverged;
         }
+        self.chain.rewind(Head { seq: entry.seq, at: entry.at, hash: *hash });
         if let Some(movement) = entry.event.movement() {
             self.last_seq.insert(movement.debit, entry.seq);
             self.last_seq.insert(movement.credit, entry.seq);
@@ -129,8 +156,7 @@ impl SharedView {
     /// Takes entries over, as far as they follow. What is missing is read from the log by whoever asks next.
     pub(super) fn take(&self, news: &[Sealed]) {
         for some in news.chunks(AT_ONCE) {
-            let mut view = self.write();
-            if some.iter().any(|sealed| view.take(sealed) != Step::Taken) {
+            if self.write().take_run(some) != Step::Taken {
                 return;
             }
         }

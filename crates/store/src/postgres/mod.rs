@@ -29,6 +29,7 @@ pub(crate) mod connector;
 pub(crate) mod error;
 mod row;
 pub(crate) mod schema;
+pub(crate) mod serving;
 pub(crate) mod session;
 mod sql;
 mod tls;

@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::error::PgError;
+use super::serving::Serving;
 use super::url::PgUrl;
 
 /// How long making a connection may take, its statements included.
@@ -82,18 +83,29 @@ pub(crate) struct Session<S> {
     of: PhantomData<S>,
 }
 
-/// A connection before the schema is known to be there.
+/// A connection before the schema is known to be there, served by a task of its own until it is dropped.
 pub(crate) async fn connect(url: &PgUrl, access: Access) -> Result<Client, PgError> {
+    let (client, serving) = connect_alone(url, access).await?;
+    tokio::spawn(serving.run());
+    Ok(client)
+}
+
+/// The same, which nobody serves yet.
+async fn connect_alone(url: &PgUrl, access: Access) -> Result<(Client, Serving), PgError> {
     let connecting = async {
-        let client = url.connect().await?;
-        client.batch_execute(SETTINGS).await?;
-        if access == Access::Read {
-            client.batch_execute("SET default_transaction_read_only TO on").await?;
-        }
-        keep_commits_durable(&client).await?;
-        Ok(client)
+        let (client, mut serving) = url.connect().await?;
+        serving.during(set_up(&client, access)).await?;
+        Ok((client, serving))
     };
     within(CONNECT, "connecting", connecting).await
+}
+
+async fn set_up(client: &Client, access: Access) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(SETTINGS).await?;
+    if access == Access::Read {
+        client.batch_execute("SET default_transaction_read_only TO on").await?;
+    }
+    keep_commits_durable(client).await
 }
 
 /// An answered step has reached the disk, whatever the server's default is. Waiting for standbys is the operator's choice.
@@ -117,6 +129,15 @@ impl<S: Statements> Session<S> {
         let client = connect(url, access).await?;
         within(ADMIT, "looking at the database", S::admit(&client, access)).await?;
         Self::new(client).await
+    }
+
+    /// The same, to be served by whoever asks over it.
+    pub(crate) async fn open_alone(url: &PgUrl, access: Access) -> Result<(Self, Serving), PgError> {
+        let (client, mut serving) = connect_alone(url, access).await?;
+        let admitting = within(ADMIT, "looking at the database", S::admit(&client, access));
+        serving.during(admitting).await?;
+        let session = serving.during(Self::new(client)).await?;
+        Ok((session, serving))
     }
 
     /// Prepares every statement.

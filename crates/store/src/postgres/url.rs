@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls};
 
+use super::serving::Serving;
 use super::tls::Tls;
 
 /// A PostgreSQL database: `postgres://user@host:5432/name?sslmode=verify-full`.
@@ -165,8 +166,8 @@ impl PgUrl {
         self.config.get_password().is_some()
     }
 
-    /// A connection, served by a task of its own until it is dropped.
-    pub(super) async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+    /// A connection, and its other half, by which it is to be served.
+    pub(super) async fn connect(&self) -> Result<(Client, Serving), tokio_postgres::Error> {
         let broke = |shown: String, error: tokio_postgres::Error| {
             tracing::debug!(server = %shown, %error, "a connection to the database broke");
         };
@@ -174,13 +175,13 @@ impl PgUrl {
         match &self.tls {
             Some(tls) => {
                 let (client, connection) = self.config.connect(tls.clone()).await?;
-                tokio::spawn(async move { connection.await.unwrap_or_else(|error| broke(shown, error)) });
-                Ok(client)
+                let serving = async move { connection.await.unwrap_or_else(|error| broke(shown, error)) };
+                Ok((client, Serving::new(serving)))
             }
             None => {
                 let (client, connection) = self.config.connect(NoTls).await?;
-                tokio::spawn(async move { connection.await.unwrap_or_else(|error| broke(shown, error)) });
-                Ok(client)
+                let serving = async move { connection.await.unwrap_or_else(|error| broke(shown, error)) };
+                Ok((client, Serving::new(serving)))
             }
         }
     }
