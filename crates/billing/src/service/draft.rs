@@ -114,9 +114,11 @@ impl Draft {
         data: &T,
     ) -> Result<&mut Self, ServiceError> {
         let at = self.records.len();
-        let (key, event) = event::new(cx, (kind, at), data)?;
-        self.records.push(event::undispatched(&record_key::<Event>(cx.tenant, &key)));
-        self.create(cx, &key, &event)
+        let (key, body) = event::new(cx, (kind, at), data)?;
+        let at = record_key::<Event>(cx.tenant, &key);
+        self.records.push(event::undispatched(&at));
+        self.records.push(RecordChange::Put { at, expect: Expect::Absent, body });
+        Ok(self)
     }
 
     fn put<T: Document>(

@@ -122,15 +122,26 @@ pub(super) fn undispatched(at: &RecordKey) -> RecordChange {
     RecordChange::Put { at, expect: Expect::Absent, body: "{}".to_owned() }
 }
 
-/// An event of this call, the one of the change at `at`. Keys are ordered by time.
+/// An [`Event`] as it is written, whatever its data is.
+#[derive(Serialize)]
+struct Told<'a, T> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: EventKind,
+    created_ms: u64,
+    data: &'a T,
+}
+
+/// The name and the text of an event of this call, the one of the change at `at`. Keys are ordered by time.
 pub(super) fn new<T: Serialize>(
     cx: &Cx,
     (kind, at): (EventKind, usize),
     data: &T,
-) -> Result<(String, Event), ServiceError> {
+) -> Result<(String, String), ServiceError> {
     // The last bits of a time-ordered id are random: events of one call differ in them and stay in order.
     let bits = (cx.id.as_u128() & !0x3ff) | (u128::try_from(at).unwrap_or(0) & 0x3ff);
     let id = id_text("evt", bits);
-    let data = serde_json::to_value(data).map_err(|error| ServiceError::unreadable("event", &error))?;
-    Ok((id.clone(), Event { id, kind, created_ms: cx.now.unix_ms(), data }))
+    let told = Told { id: &id, kind, created_ms: cx.now.unix_ms(), data };
+    let body = serde_json::to_string(&told).map_err(|error| ServiceError::unreadable("event", &error))?;
+    Ok((id, body))
 }

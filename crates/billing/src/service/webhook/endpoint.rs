@@ -69,7 +69,12 @@ impl Endpoint {
     /// Whether it is told of what happened.
     #[must_use]
     pub fn wants(&self, kind: EventKind) -> bool {
-        self.state == EndpointState::Enabled && (self.kinds.is_empty() || self.kinds.contains(&kind))
+        self.is_enabled() && (self.kinds.is_empty() || self.kinds.contains(&kind))
+    }
+
+    /// Whether it is told of anything at all.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.state == EndpointState::Enabled
     }
 
     /// The secrets that sign at `now_ms`.

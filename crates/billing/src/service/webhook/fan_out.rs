@@ -73,32 +73,47 @@ impl Billing {
     }
 
     async fn fill(&self, batch: &mut Batch, twins: &[Record]) -> Result<(), ServiceError> {
-        let names: Vec<RecordKey> =
-            twins.iter().map(|twin| RecordKey { table: Event::TABLE, key: twin.key.clone() }).collect();
-        let events = self.store().records(&names).await?;
-        for (twin, event) in twins.iter().zip(events) {
-            if batch.changes.len() >= CHANGES {
-                break;
-            }
-            let Some((tenant, event)) = read(twin, event.as_ref()) else {
-                batch.done.unreadable += 1;
-                continue;
-            };
+        for tenant in twins.iter().filter_map(tenant_of) {
             if !batch.endpoints.contains_key(&tenant) {
                 let all = self.webhooks(&cx(tenant, batch.now, Id::from_parts(0, 0))).await?;
                 batch.endpoints.insert(tenant, all);
             }
+        }
+        // What nobody is told of is not read.
+        let told = twins.iter().filter(|twin| tenant_of(twin).is_some_and(|tenant| batch.tells(tenant)));
+        let names: Vec<RecordKey> =
+            told.map(|twin| RecordKey { table: Event::TABLE, key: twin.key.clone() }).collect();
+        let mut events = self.records_if_any(&names).await?.into_iter();
+        for twin in twins {
+            if batch.changes.len() >= CHANGES {
+                break;
+            }
+            let tenant = tenant_of(twin);
+            if tenant.is_some_and(|tenant| !batch.tells(tenant)) {
+                batch.forget(twin);
+                continue;
+            }
+            let event = tenant.and_then(|_| events.next().flatten());
+            let (Some(tenant), Some(event)) = (tenant, event.and_then(|event| read(&event))) else {
+                batch.done.unreadable += 1;
+                continue;
+            };
             let lanes = batch.lanes_of(tenant, &event);
             let unseen: Vec<LaneId> =
                 lanes.iter().filter(|lane| !batch.lanes.contains(*lane)).cloned().collect();
             let keys: Vec<RecordKey> = unseen.iter().map(LaneId::record_key).collect();
-            let records = self.store().records(&keys).await?;
+            let records = self.records_if_any(&keys).await?;
             for (lane, record) in unseen.into_iter().zip(records) {
                 batch.join(lane, record.as_ref())?;
             }
             batch.deliver(twin, &event, &lanes)?;
         }
         Ok(())
+    }
+
+    /// The records of these names. The store is not asked for none: every question waits for an answer.
+    async fn records_if_any(&self, names: &[RecordKey]) -> Result<Vec<Option<Record>>, ServiceError> {
+        if names.is_empty() { Ok(Vec::new()) } else { Ok(self.store().records(names).await?) }
     }
 }
 
@@ -118,6 +133,11 @@ impl Batch {
             FannedOut { events: 0, deliveries: 0, endpoints: BTreeSet::new(), unreadable: 0, more: false };
         let (endpoints, checked, lanes) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         Self { now, changes: Vec::new(), endpoints, checked, lanes, done }
+    }
+
+    /// Whether this tenant is told of anything at all.
+    fn tells(&self, tenant: TenantId) -> bool {
+        self.endpoints.get(&tenant).is_some_and(|all| all.iter().any(|endpoint| endpoint.doc.is_enabled()))
     }
 
     /// The lanes that an event goes to.
@@ -180,11 +200,15 @@ impl Batch {
     }
 }
 
-/// Whose event it is, and what it says.
-fn read(twin: &Record, event: Option<&Record>) -> Option<(TenantId, Event)> {
+/// Whose event it is.
+fn tenant_of(twin: &Record) -> Option<TenantId> {
     let (tenant, _) = twin.key.split_once('/')?;
-    let tenant = TenantId::from_u128(u128::from_str_radix(tenant, 16).ok()?);
-    Some((tenant, serde_json::from_str(&event?.body).ok()?))
+    Some(TenantId::from_u128(u128::from_str_radix(tenant, 16).ok()?))
+}
+
+/// What it says.
+fn read(event: &Record) -> Option<Event> {
+    serde_json::from_str(&event.body).ok()
 }
 
 /// What an event is about: events about one thing are told in their order. The customer, or else the thing itself.

@@ -33,13 +33,17 @@ fn cx(now_ms: u64, n: u128) -> Cx {
 }
 
 async fn endpoint(billing: &Billing, kinds: &[EventKind], n: u128) -> Endpoint {
+    endpoint_for(billing, &cx(0, n), kinds).await
+}
+
+async fn endpoint_for(billing: &Billing, cx: &Cx, kinds: &[EventKind]) -> Endpoint {
     let new = NewEndpoint {
         url: "https://example.com/hook".to_owned(),
         kinds: kinds.to_vec(),
         description: String::new(),
         secret: Secret::from_bytes([1; 32]),
     };
-    billing.create_webhook(&cx(0, n), &new).await.unwrap()
+    billing.create_webhook(cx, &new).await.unwrap()
 }
 
 /// Something happens to a customer.
@@ -111,6 +115,25 @@ async fn an_event_goes_to_every_endpoint_that_wants_it_and_only_once() {
     let (delivery, attempts) =
         billing.webhook_delivery(&cx(40, 40), &all.id, &letters[0].event.id).await.unwrap();
     assert_eq!((delivery.state, delivery.attempts, attempts.len()), (DeliveryState::Delivered, 1, 1));
+}
+
+#[tokio::test]
+async fn a_tenant_without_endpoints_is_told_nothing_and_is_in_nobodys_way() {
+    let billing = billing();
+    endpoint(&billing, &[], 1).await;
+    let other = |n: u128| Cx { tenant: TenantId::from_u128(8), ..cx(10, n) };
+    for n in 10..13 {
+        tell(&billing, &other(n), "cus_of_another").await;
+        tell(&billing, &cx(10, n + 10), &format!("cus_{n}")).await;
+    }
+    let done = billing.fan_out(at(20)).await.unwrap();
+    assert_eq!((done.events, done.deliveries, done.unreadable), (6, 3, 0));
+    let mut told: Vec<String> = due(&billing, 30).await.into_iter().map(|letter| letter.lane.key).collect();
+    told.sort();
+    assert_eq!(told, ["cus_10", "cus_11", "cus_12"]);
+    assert_eq!(fan_out(&billing, 21).await, 0, "the outbox is empty");
+    endpoint_for(&billing, &other(30), &[]).await;
+    assert_eq!(fan_out(&billing, 22).await, 0, "nobody is told of what was before");
 }
 
 #[tokio::test]
