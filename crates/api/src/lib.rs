@@ -12,6 +12,7 @@ use axum::Router;
 use bytes::Bytes;
 use farthing_billing::service::Billing;
 use farthing_billing::service::deposit::Addresses;
+use farthing_billing::service::topup::run::RuleName;
 use tokio::sync::{Semaphore, watch};
 
 pub mod access;
@@ -42,7 +43,11 @@ pub use world::{Settings, World};
 pub struct Api {
     inner: Arc<Inner>,
     addresses: Option<Arc<dyn Addresses>>,
+    topups: Option<LookAtRule>,
 }
+
+/// Has a rule for top-ups looked at soon. It must not wait.
+pub type LookAtRule = Arc<dyn Fn(RuleName) + Send + Sync>;
 
 struct Inner {
     billing: Billing,
@@ -76,13 +81,19 @@ impl Api {
             stopping: watch::Sender::new(false),
             document: OnceLock::new(),
         });
-        Self { inner, addresses: None }
+        Self { inner, addresses: None, topups: None }
     }
 
     /// The same, with deposit addresses.
     #[must_use]
     pub fn with_addresses(self, addresses: Arc<dyn Addresses>) -> Self {
         Self { addresses: Some(addresses), ..self }
+    }
+
+    /// The same, which tells `look` of every rule for top-ups that was set or resumed here, so that nobody has to find it.
+    #[must_use]
+    pub fn with_topups(self, look: LookAtRule) -> Self {
+        Self { topups: Some(look), ..self }
     }
 
     /// The router of everything that this crate offers.
@@ -138,6 +149,13 @@ impl Api {
 
     pub(crate) fn addresses(&self) -> Option<&dyn Addresses> {
         self.addresses.as_deref()
+    }
+
+    /// Has this rule for top-ups looked at, where somebody looks.
+    pub(crate) fn look_at_rule(&self, rule: RuleName) {
+        if let Some(look) = &self.topups {
+            look(rule);
+        }
     }
 
     /// The OpenAPI document, made once.

@@ -214,6 +214,10 @@ impl TopUps {
             self.sweep(agenda).await;
             agenda.seq = head;
         }
+        // Where no account is watched, nothing that moved is worth reading.
+        if agenda.watched.is_empty() {
+            agenda.seq = head;
+        }
         while agenda.seq < head {
             let entries = match self.billing.store().journal(agenda.seq, PAGE).await {
                 Ok(entries) => entries,
@@ -324,13 +328,15 @@ impl Agenda {
             }
         };
         self.busy.remove(&done.rule);
+        let mut is_new = false;
         for account in done.accounts {
-            self.watched.insert(account, done.rule.clone());
+            is_new |= self.watched.insert(account, done.rule.clone()).is_none();
         }
         if let Some(at) = done.again_at {
             self.later.insert(done.rule.clone(), at.unix_ms());
         }
-        if self.again.remove(&done.rule) {
+        // What moved between the look and now was not watched yet.
+        if self.again.remove(&done.rule) || is_new {
             self.ready.insert(done.rule);
         }
     }

@@ -3,6 +3,7 @@
 use farthing_billing::CustomerId;
 use farthing_billing::service::deposit::{Deposit, DepositAddress};
 use farthing_billing::service::key::Scope;
+use farthing_billing::service::topup::run::RuleName;
 use farthing_billing::service::topup::{Attempt, NewTopUpRule, TopUpRule};
 use http::StatusCode;
 use schemars::JsonSchema;
@@ -108,7 +109,9 @@ fn deposit(id: &str) -> Result<&str, Problem> {
 }
 
 async fn put(call: Call<OfWallet, Nothing, NewTopUpRule>) -> Result<Done<TopUpRule>, Problem> {
-    Ok(Done(call.billing.put_topup_rule(&call.cx, call.path.name(), &call.body).await?))
+    let set = call.billing.put_topup_rule(&call.cx, call.path.name(), &call.body).await?;
+    look(&call);
+    Ok(Done(set))
 }
 
 async fn get(call: Call<OfWallet>) -> Result<Done<TopUpRule>, Problem> {
@@ -125,7 +128,15 @@ async fn pause(call: Call<OfWallet>) -> Result<Done<TopUpRule>, Problem> {
 }
 
 async fn resume(call: Call<OfWallet>) -> Result<Done<TopUpRule>, Problem> {
-    Ok(Done(call.billing.resume_topup_rule(&call.cx, call.path.name()).await?))
+    let resumed = call.billing.resume_topup_rule(&call.cx, call.path.name()).await?;
+    look(&call);
+    Ok(Done(resumed))
+}
+
+/// The wallet may be under its threshold already: its rule is looked at now, and not when it is its turn.
+fn look<B>(call: &Call<OfWallet, Nothing, B>) {
+    let (customer, asset) = call.path.name();
+    call.api.look_at_rule(RuleName { tenant: call.cx.tenant, customer, asset: asset.to_owned() });
 }
 
 async fn attempts(call: Call<OfWallet, PageParams>) -> Result<Listed<Attempt>, Problem> {

@@ -8,6 +8,7 @@ use farthing_api::{Api, Settings, World};
 use farthing_billing::service::deposit::Addresses;
 use farthing_billing::service::key::{NewApiKey, PREFIX, Scope};
 use farthing_billing::service::tenant::NewTenant;
+use farthing_billing::service::topup::run::RuleName;
 use farthing_billing::service::{Billing, Cx, Secret, TenantId};
 use farthing_ledger::Timestamp;
 use farthing_ledger::testkit::MemoryStore;
@@ -62,6 +63,8 @@ pub struct Server {
     pub billing: Billing,
     pub document: Value,
     pub http: reqwest::Client,
+    /// The rules for top-ups that were to be looked at.
+    pub looked: Arc<Mutex<Vec<RuleName>>>,
     /// Which operations answered with which status.
     pub seen: Mutex<BTreeSet<(String, u16)>>,
 }
@@ -131,13 +134,17 @@ impl Server {
         let stage = Arc::new(Stage { now: AtomicU64::new(START_MS), drawn: AtomicU64::new(1) });
         let billing = Billing::new(Arc::new(MemoryStore::new()));
         let world: Arc<dyn World> = Arc::clone(&stage) as _;
-        let api = Api::new(billing.clone(), world, settings).with_addresses(Arc::new(Numbered));
+        let looked: Arc<Mutex<Vec<RuleName>>> = Arc::default();
+        let told = Arc::clone(&looked);
+        let api = Api::new(billing.clone(), world, settings)
+            .with_addresses(Arc::new(Numbered))
+            .with_topups(Arc::new(move |rule| told.lock().unwrap().push(rule)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, api.router()).await });
         let http = reqwest::Client::new();
         let document = http.get(format!("{url}/v1/openapi.json")).send().await.unwrap().json().await.unwrap();
-        Self { url, stage, billing, document, http, seen: Mutex::default() }
+        Self { url, stage, billing, document, http, looked, seen: Mutex::default() }
     }
 
     pub fn advance(&self, ms: u64) {

@@ -8,3 +8,4 @@ mod idempotency;
 mod judged;
 mod resources;
 mod streams;
+mod topups;

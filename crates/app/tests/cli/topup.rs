@@ -108,11 +108,9 @@ fn no_key(log: &str) {
 fn a_wallet_that_falls_under_its_threshold_is_topped_up_once_also_by_a_service_that_is_killed() {
     let Some(world) = World::new() else { return };
     let service = world.serve();
-    let wallet = world.wallet(&Tenant { url: service.url(), key: &world.key }, GOOD);
-    // A new rule is found within half a minute, or at once by a service that starts.
-    service.kill();
-    let service = world.serve();
     let tenant = Tenant { url: service.url(), key: &world.key };
+    // From now on the wallet is watched: nobody waits until all rules are looked at again.
+    let wallet = world.wallet(&tenant, GOOD);
     spend(&tenant, &wallet, "500000");
     assert_eq!(tenant.get(&wallet)["available"], "5500000", "nothing is fetched that is not needed");
     spend(&tenant, &wallet, "1000000");

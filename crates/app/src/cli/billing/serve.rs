@@ -49,6 +49,8 @@ pub async fn run(args: Args, output: Output) -> Result<Exit, CliError> {
     if let Some(addresses) = workers.addresses() {
         api = api.with_addresses(addresses);
     }
+    let nudge = workers.nudge();
+    api = api.with_topups(Arc::new(move |rule| nudge.look(rule)));
     announce(
         &format!("http://{}", listener.local_addr().unwrap_or(config.listen)),
         &config.store.to_string(),

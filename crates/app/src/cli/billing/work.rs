@@ -9,6 +9,7 @@ use farthing_billing::service::deposit::Addresses;
 use farthing_billing::service::retention::Retention;
 use farthing_billing::service::{Billing, Cx};
 use farthing_funding::drivers::{ChainConfig, Drivers, FundingConfig, TreasuryConfig};
+use farthing_funding::topup::Nudge;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -58,6 +59,11 @@ impl Workers {
     /// What hands out deposit addresses, where deposits are watched.
     pub fn addresses(&self) -> Option<Arc<dyn Addresses>> {
         self.drivers.addresses()
+    }
+
+    /// What has a rule for top-ups looked at soon.
+    pub fn nudge(&self) -> Nudge {
+        self.drivers.nudge().clone()
     }
 
     /// Stops them, after what each has in hand: first what brings money in, then what tells others of it.
