@@ -120,17 +120,25 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Locks `<path>.lock`: a file of its own, because SQLite's locks are on the database itself.
+    /// How often a lock is asked for that somebody has, and how long it is waited in between. Whoever is killed lets go of it a moment
+    /// later, and a process that is being started has everything of its parent's until it runs a program of its own.
+    const TRIES: (u32, Duration) = (25, Duration::from_millis(20));
+
+    /// Locks `<path>.lock`: a file of its own, because SQLite's locks are on the database itself. Waits half a second for it.
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
         let mut lock_path = path.as_os_str().to_owned();
         lock_path.push(".lock");
         let lock_path = PathBuf::from(lock_path);
         let file = private_file(&lock_path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(OpenError::Io { path: lock_path, source }),
+        let (tries, pause) = Self::TRIES;
+        for _ in 0..tries {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(pause),
+                Err(TryLockError::Error(source)) => return Err(OpenError::Io { path: lock_path, source }),
+            }
         }
+        Err(OpenError::InUse { path: path.to_owned() })
     }
 }
 
@@ -180,4 +188,26 @@ pub(crate) fn private_file(path: &Path) -> Result<File, OpenError> {
         }
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_waited_for_a_moment_and_no_longer() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::TempDir::new()?;
+        let path = folder.path().join("store.db");
+        let held = Lock::take(&path)?;
+        let holder = std::thread::spawn(move || {
+            std::thread::sleep(Lock::TRIES.1 * 3);
+            drop(held);
+        });
+        let taken = Lock::take(&path)?;
+        holder.join().map_err(|_| "the holder panicked")?;
+        assert_eq!(Lock::take(&path).map(drop).map_err(|error| error.code()), Err("store_in_use"));
+        drop(taken);
+        Lock::take(&path)?;
+        Ok(())
+    }
 }
