@@ -17,7 +17,7 @@ use tracing::{Instrument, Span};
 use crate::body::{BoxError, GateBody};
 use crate::delivery::PaidBy;
 use crate::gate::{Begun, Gate};
-use crate::observe::{Ending, SPANS, propagate, request_span};
+use crate::observe::{Ending, SPANS, enter, propagate, request_span};
 use crate::passing::GateResponseBody;
 use crate::permit::{Decision, Permit};
 use crate::proxy::ClientAddr;
@@ -132,7 +132,7 @@ impl<S> GateService<S> {
     {
         let span = request_span(request.method(), request.headers());
         let mut ending = Ending::begin(gate, request.method(), span.clone());
-        let entered = (!span.is_disabled()).then(|| span.enter());
+        let entered = enter(&span);
         let begun = gate.begin(request, client, ending.told());
         drop(entered);
         let begun = match begun {

@@ -16,7 +16,7 @@ mod trace;
 
 pub(crate) use ending::{Ending, Told, turned_away};
 pub use trace::{SPANS, TraceParent};
-pub(crate) use trace::{propagate, request_span};
+pub(crate) use trace::{enter, propagate, request_span};
 
 /// Told what a gate does. Called on the path of requests: it must neither block nor wait.
 pub trait Observer: Send + Sync {

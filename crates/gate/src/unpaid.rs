@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 use crate::answer::{Answer, Offered};
 use crate::credential::Found;
 use crate::gate::{Gate, Reason};
-use crate::observe::{Ending, request_span};
+use crate::observe::{Ending, enter, request_span};
 use crate::proxy::ClientAddr;
 use crate::route::{BindBody, Match, resolve};
 
@@ -26,8 +26,7 @@ impl Gate {
     pub(crate) fn ask_at_once(&self, request: &Unpaid<'_>) -> Option<Result<Offered, Box<Answer>>> {
         let (index, epoch) = self.asked_for(request.path)?;
         let span = request_span(&Method::GET, &request.headers);
-        // Spans are mostly disabled, and even that takes its time to say.
-        let entered = (!span.is_disabled()).then(|| span.enter());
+        let entered = enter(&span);
         let mut ending = Ending::begin(self, &Method::GET, span.clone());
         let told = ending.told();
         told.route = Some(index);

@@ -1,5 +1,5 @@
-//! Unpaid requests that are answered before hyper sees the connection, beside the same requests through hyper: sent whole and alone
-//! they take the one way, and in two pieces the other. The answers are the same to the byte, but for ids and the time: the first
+//! Unpaid requests that are answered before hyper sees the connection, beside the same requests through hyper: a connection is with
+//! hyper once something else was asked on it. The answers are the same to the byte, but for ids and the time: the first
 //! takes it from the gate's clock and hyper from the system's.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -14,7 +14,7 @@ use farthing_gate::{PrivateAddresses, Rate, RateLimiter, RateLimits};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wire::{CONTENT, Gateway, replies};
+use wire::{CONTENT, Gateway, exchange, replies, send_last};
 
 /// The gates' clocks stand here.
 const FIXED: &str = "date: Fri, 15 Jan 2027 08:00:00 GMT";
@@ -58,22 +58,22 @@ impl World {
         Self { gateway, heard }
     }
 
-    /// The answer to a request that is sent in these pieces, on a connection of its own.
-    async fn ask(&self, pieces: &[&[u8]]) -> String {
-        let mut stream = TcpStream::connect(self.gateway.address).await.unwrap();
+    /// The answer to the last request on a connection of its own.
+    async fn ask(&self, request: &str) -> String {
+        text(&self.gateway.raw_bytes(request.as_bytes()).await)
+    }
+
+    /// The same, on a connection on which something was asked before that hyper answers.
+    async fn ask_hyper(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        exchange(&mut stream, "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        text(&send_last(stream, request.as_bytes()).await)
+    }
+
+    async fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.gateway.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        for (n, piece) in pieces.iter().enumerate() {
-            if n > 0 {
-                // Long enough for the first to be read by itself.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            // What is refused may be closed before its end.
-            let _ = stream.write_all(piece).await;
-        }
-        let mut answer = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
-        let _ = read.await.expect("the gateway closes");
-        String::from_utf8_lossy(&answer).into_owned()
+        stream
     }
 
     fn heard(&self) -> Vec<String> {
@@ -97,17 +97,19 @@ fn plain(answer: &str) -> String {
     text
 }
 
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 fn was_plain(answer: &str) -> bool {
     answer.contains(FIXED)
 }
 
-/// Asks two gateways the same, the one whole and the other in pieces, and gives back whether the first took the short way.
-async fn same(whole: &World, pieces: &World, request: &str) -> bool {
-    let bytes = request.as_bytes();
-    let one = whole.ask(&[bytes]).await;
-    let other = pieces.ask(&[&bytes[..4.min(bytes.len())], &bytes[4.min(bytes.len())..]]).await;
+/// Asks two gateways the same, the second through hyper, and gives back whether the first took the short way.
+async fn same(first: &World, second: &World, request: &str) -> bool {
+    let (one, other) = (first.ask(request).await, second.ask_hyper(request).await);
     assert_eq!(plain(&one), plain(&other), "{request:?}");
-    assert!(!was_plain(&other), "in pieces it goes through hyper: {request:?}");
+    assert!(!was_plain(&other), "it went through hyper: {request:?}");
     was_plain(&one)
 }
 
@@ -115,7 +117,7 @@ const UNLIMITED: Rate = Rate::UNLIMITED;
 
 #[tokio::test]
 async fn both_ways_answer_alike() {
-    let (whole, pieces) = (World::new(UNLIMITED).await, World::new(UNLIMITED).await);
+    let (short, hyper) = (World::new(UNLIMITED).await, World::new(UNLIMITED).await);
     for (line, headers, is_plain) in [
         ("GET /paid/x HTTP/1.1", "", true),
         ("GET /paid/x?a=/../b HTTP/1.1", "User-Agent: curl/8\r\nAccept: */*\r\n", true),
@@ -154,7 +156,7 @@ async fn both_ways_answer_alike() {
         ("GET /paid/x HTTP/1.1", "X A: b\r\n", false),
     ] {
         let request = format!("{line}\r\nHost: h\r\nConnection: close\r\n{headers}\r\n");
-        assert_eq!(same(&whole, &pieces, &request).await, is_plain, "{request:?}");
+        assert_eq!(same(&short, &hyper, &request).await, is_plain, "{request:?}");
     }
     for request in [
         "GET /paid/x HTTP/1.1\r\nConnection: close\r\n\r\n",
@@ -162,22 +164,22 @@ async fn both_ways_answer_alike() {
         "GET /paid/x HTTP/1.1\r\nHost: h/x\r\nConnection: close\r\n\r\n",
         "GET /paid/x HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n",
     ] {
-        assert!(!same(&whole, &pieces, request).await, "{request:?}");
+        assert!(!same(&short, &hyper, request).await, "{request:?}");
     }
-    assert_eq!(whole.heard(), pieces.heard(), "an observer is told the same");
-    assert_eq!(whole.gateway.upstream.requests().len(), pieces.gateway.upstream.requests().len());
+    assert_eq!(short.heard(), hyper.heard(), "an observer is told the same");
+    assert_eq!(short.gateway.upstream.requests().len(), hyper.gateway.upstream.requests().len());
 }
 
 #[tokio::test]
 async fn limits_are_kept_alike() {
     let rate = Rate { per_second: 1, burst: 4 };
-    let (whole, pieces) = (World::new(rate).await, World::new(rate).await);
+    let (short, hyper) = (World::new(rate).await, World::new(rate).await);
     for n in 0..6 {
         let request = "GET /paid/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-        assert!(same(&whole, &pieces, request).await, "{n}");
+        assert!(same(&short, &hyper, request).await, "{n}");
     }
-    let limited = whole.heard().iter().filter(|told| told.contains("RateLimited")).count();
-    assert_eq!((limited, whole.heard()), (3, pieces.heard()));
+    let limited = short.heard().iter().filter(|told| told.contains("RateLimited")).count();
+    assert_eq!((limited, short.heard()), (3, hyper.heard()));
 }
 
 /// Parts of requests, in an order that nobody thought of.
@@ -233,31 +235,12 @@ proptest! {
     #[test]
     fn any_request_is_answered_alike(requests in prop::collection::vec(request(), 1..4)) {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let (whole, pieces) = (World::new(UNLIMITED).await, World::new(UNLIMITED).await);
+            let (short, hyper) = (World::new(UNLIMITED).await, World::new(UNLIMITED).await);
             for request in &requests {
-                same(&whole, &pieces, request).await;
+                same(&short, &hyper, request).await;
             }
-            assert_eq!(whole.heard(), pieces.heard());
+            assert_eq!(short.heard(), hyper.heard());
         });
-    }
-}
-
-/// A request on a connection that is kept, and its whole answer.
-async fn exchange(stream: &mut TcpStream, request: &str) -> String {
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let (mut answer, mut buffer) = (Vec::new(), [0; 4_096]);
-    loop {
-        let read = stream.read(&mut buffer).await.unwrap();
-        assert_ne!(read, 0, "closed after {:?}", String::from_utf8_lossy(&answer));
-        answer.extend_from_slice(&buffer[..read]);
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.split("\r\n").find_map(|line| {
-            line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
-        });
-        if length.is_some_and(|length| body.len() >= length) {
-            return text;
-        }
     }
 }
 
@@ -267,7 +250,7 @@ const UNPAID: &str = "GET /paid/x HTTP/1.1\r\nHost: h\r\n\r\n";
 #[tokio::test]
 async fn a_connection_that_begins_unpaid_pays_and_goes_on() {
     let world = World::new(UNLIMITED).await;
-    let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
+    let mut stream = world.connect().await;
     for _ in 0..3 {
         let answer = exchange(&mut stream, UNPAID).await;
         assert!(answer.starts_with("HTTP/1.1 402 ") && was_plain(&answer), "{answer}");
@@ -289,19 +272,22 @@ async fn pieces_and_heaps_of_requests_are_answered_in_turn() {
     let world = World::new(UNLIMITED).await;
     let last = "GET /paid/y HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     for cut in (1..UNPAID.len()).step_by(5) {
+        let mut stream = world.connect().await;
+        assert!(was_plain(&exchange(&mut stream, UNPAID).await), "the first is whole");
         let (one, two) = UNPAID.split_at(cut);
-        let whole = format!("{two}{UNPAID}{last}");
-        let answer = world.ask(&[UNPAID.as_bytes(), one.as_bytes(), whole.as_bytes()]).await;
+        stream.write_all(one.as_bytes()).await.unwrap();
+        // Long enough to be read by itself, mostly; it is answered in any case.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let answer = text(&send_last(stream, format!("{two}{UNPAID}{last}").as_bytes()).await);
         let replies = replies(answer.as_bytes(), false);
         assert_eq!(
             replies.iter().map(|reply| reply.status).collect::<Vec<_>>(),
-            [402; 4],
+            [402; 3],
             "cut at {cut}: {answer}"
         );
-        assert!(was_plain(&answer), "the first was whole");
     }
     let heap = [UNPAID.repeat(20), last.to_owned()].concat();
-    let answer = world.ask(&[heap.as_bytes()]).await;
+    let answer = world.ask(&heap).await;
     assert_eq!(replies(answer.as_bytes(), false).len(), 21);
 }
 
@@ -310,19 +296,19 @@ async fn pieces_and_heaps_of_requests_are_answered_in_turn() {
 async fn clients_that_leave_take_nothing_with_them() {
     let world = World::new(UNLIMITED).await;
     for sent in ["", "GET /pa", UNPAID] {
-        let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
+        let mut stream = world.connect().await;
         stream.write_all(sent.as_bytes()).await.unwrap();
         drop(stream);
     }
     // One that has nothing more to say is still answered.
-    let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
+    let mut stream = world.connect().await;
     stream.write_all(UNPAID.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 402 ") && was_plain(&answer), "{answer}");
     // One that was answered and says nothing is closed like any other, after 200 ms here.
-    let mut stream = TcpStream::connect(world.gateway.address).await.unwrap();
+    let mut stream = world.connect().await;
     exchange(&mut stream, UNPAID).await;
     let ended = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut [0; 1])).await;
     assert_eq!(ended.expect("it is closed").unwrap(), 0);

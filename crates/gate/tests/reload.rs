@@ -20,7 +20,7 @@ use harness::upstream::Upstream;
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use wire::{Reply, replies};
+use wire::{Reply, exchange, replies};
 
 struct World {
     address: SocketAddr,
@@ -192,17 +192,6 @@ async fn rate_limits_outlive_the_gate() {
 
 /// One request on a connection that stays.
 async fn on(stream: &mut TcpStream, path: &str) -> u16 {
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).await.unwrap();
-    let (mut answer, mut part) = (Vec::new(), [0; 4096]);
-    loop {
-        let read = stream.read(&mut part).await.unwrap();
-        assert!(read > 0, "the connection stays");
-        answer.extend_from_slice(&part[..read]);
-        let found = replies(&answer, false);
-        let length =
-            |reply: &Reply| reply.all("content-length").first().and_then(|n| n.parse::<usize>().ok());
-        if let Some(reply) = found.first().filter(|reply| length(reply) == Some(reply.body.len())) {
-            return reply.status;
-        }
-    }
+    let answer = exchange(stream, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+    replies(answer.as_bytes(), false)[0].status
 }

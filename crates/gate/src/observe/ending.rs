@@ -6,7 +6,7 @@ use http::{Method, Response};
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::{GateEvent, Lasting, Observer, Present, RequestEnd, UpstreamAnswer};
+use super::{GateEvent, Lasting, Observer, Present, RequestEnd, UpstreamAnswer, enter};
 use crate::answer::AnswerCode;
 use crate::delivery::PaidBy;
 use crate::gate::Gate;
@@ -132,7 +132,7 @@ impl Drop for Ending {
             reference: by.and_then(|by| by.reference.as_deref()),
             payer: by.and_then(|by| by.payer.as_deref()),
         };
-        let _entered = (!self.span.is_disabled()).then(|| self.span.enter());
+        let _entered = enter(&self.span);
         self.gate.inner().observer.observe(GateEvent::Ended(&end));
     }
 }

@@ -7,6 +7,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request};
 use tracing::Span;
 use tracing::field::Empty;
+use tracing::span::Entered;
 
 use super::Observer;
 
@@ -82,6 +83,11 @@ pub(crate) fn request_span(method: &Method, headers: &HeaderMap) -> Span {
         span.record("method", known(method));
     }
     span
+}
+
+/// Enters a span. Spans are for traces, and mostly there are none: even a disabled one takes its time to say so.
+pub(crate) fn enter(span: &Span) -> Option<Entered<'_>> {
+    (!span.is_disabled()).then(|| span.enter())
 }
 
 /// A method by its name; other names are the client's words, and there is no end to them.

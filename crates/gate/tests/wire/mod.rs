@@ -65,13 +65,7 @@ impl Gateway {
 
     /// The same, as it came.
     pub async fn raw_bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        // The gateway may close while we are still sending.
-        let _ = stream.write_all(bytes).await;
-        let mut answer = Vec::new();
-        let read = stream.read_to_end(&mut answer);
-        let _ = tokio::time::timeout(Duration::from_secs(20), read).await.expect("the gateway closes");
-        answer
+        send_last(TcpStream::connect(self.address).await.unwrap(), bytes).await
     }
 
     /// A credential for this call.
@@ -80,6 +74,33 @@ impl Gateway {
         let reply = self.raw(request.as_bytes()).await.remove(0);
         assert_eq!(reply.status, 402, "{reply:?}");
         harness::answer(&reply.challenges()[0], tx)
+    }
+}
+
+/// Sends the last bytes of a connection, and reads until the gateway closes.
+pub async fn send_last(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
+    // The gateway may close while we are still sending.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(Duration::from_secs(20), read).await.expect("the gateway closes");
+    answer
+}
+
+/// One request on a connection that stays, and its answer, which has a length.
+pub async fn exchange(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut part).await.unwrap();
+        assert!(read > 0, "the connection stays");
+        answer.extend_from_slice(&part[..read]);
+        let found = replies(&answer, false);
+        let length =
+            |reply: &Reply| reply.all("content-length").first().and_then(|n| n.parse::<usize>().ok());
+        if found.first().is_some_and(|reply| length(reply) == Some(reply.body.len())) {
+            return String::from_utf8_lossy(&answer).into_owned();
+        }
     }
 }
 
